@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything from outside, as imported targets. Debian packages: tools/setup --list.
+set(missing_hint "run tools/setup, which installs what is missing")
+
+find_package(Threads REQUIRED)
+foreach(package IN ITEMS fmt spdlog TBB ONNX Protobuf hwy yaml-cpp nlohmann_json ZLIB PNG JPEG CLI11)
+  find_package(${package} QUIET)
+  if(NOT ${package}_FOUND)
+    message(FATAL_ERROR "${package} not found; ${missing_hint}")
+  endif()
+endforeach()
+find_package(Eigen3 QUIET NO_MODULE)
+if(NOT Eigen3_FOUND)
+  message(FATAL_ERROR "Eigen3 not found; ${missing_hint}")
+endif()
+find_package(OnnxRuntime)
+if(NOT OnnxRuntime_FOUND)
+  message(FATAL_ERROR "ONNX Runtime not found in .deps/onnxruntime or ONNXRUNTIME_ROOT; ${missing_hint}")
+endif()
+
+# xxhash has no CMake package in Debian.
+find_path(XXHASH_INCLUDE_DIR xxhash.h)
+find_library(XXHASH_LIBRARY xxhash)
+mark_as_advanced(XXHASH_INCLUDE_DIR XXHASH_LIBRARY)
+if(NOT XXHASH_INCLUDE_DIR OR NOT XXHASH_LIBRARY)
+  message(FATAL_ERROR "xxhash not found; ${missing_hint}")
+endif()
+add_library(xxhash::xxhash UNKNOWN IMPORTED)
+set_target_properties(xxhash::xxhash PROPERTIES
+  IMPORTED_LOCATION ${XXHASH_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${XXHASH_INCLUDE_DIR})
+
+# OpenBLAS is optional. The serial build comes first: we chunk the work ourselves, and the threaded
+# one starts its threads when it is loaded.
+add_library(mcompress_blas INTERFACE)
+find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-serial openblas-pthread)
+find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES
+          ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread
+          ${CMAKE_LIBRARY_ARCHITECTURE})
+mark_as_advanced(OPENBLAS_LIBRARY OPENBLAS_INCLUDE_DIR)
+if(OPENBLAS_LIBRARY AND OPENBLAS_INCLUDE_DIR)
+  target_compile_definitions(mcompress_blas INTERFACE MCOMPRESS_HAVE_OPENBLAS=1)
+  target_include_directories(mcompress_blas SYSTEM INTERFACE ${OPENBLAS_INCLUDE_DIR})
+  target_link_libraries(mcompress_blas INTERFACE ${OPENBLAS_LIBRARY})
+endif()
+
+if(MCOMPRESS_BUILD_TESTS)
+  find_package(GTest QUIET)
+  if(NOT GTest_FOUND)
+    message(FATAL_ERROR "GTest not found; ${missing_hint}, or configure with -DMCOMPRESS_BUILD_TESTS=OFF")
+  endif()
+endif()
