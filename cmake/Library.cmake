@@ -36,6 +36,7 @@ endfunction()
 #   Declares mcompress_<folder>. DEPENDS names folders (linked publicly); the links name targets.
 #   PUBLIC_LINK is for what the folder's headers include, PRIVATE_LINK for its .cpp files.
 #   Without sources it is an interface: headers only, or still to come.
+#   Libraries under src are shipped; one under tests also sees "tests/support/...".
 function(mcompress_library folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PUBLIC_LINK;PRIVATE_LINK")
   if(arg_UNPARSED_ARGUMENTS)
@@ -58,7 +59,13 @@ function(mcompress_library folder)
   if(arg_SOURCES)
     target_link_libraries(${target} PRIVATE ${arg_PRIVATE_LINK})
   endif()
-  set_property(GLOBAL APPEND PROPERTY MCOMPRESS_LIBRARIES ${target})
+  set(shipped_root ${PROJECT_SOURCE_DIR}/src)
+  cmake_path(IS_PREFIX shipped_root ${CMAKE_CURRENT_SOURCE_DIR} shipped)
+  if(shipped)
+    set_property(GLOBAL APPEND PROPERTY MCOMPRESS_LIBRARIES ${target})
+  else()
+    target_include_directories(${target} ${scope} ${PROJECT_SOURCE_DIR})
+  endif()
 endfunction()
 
 # mcompress_test(<name> SOURCES a_test.cpp ... [DEPENDS folder ...] [LINK x ...] [LABELS l ...])
