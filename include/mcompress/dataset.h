@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mcompress/model.h"
+#include "mcompress/tensor.h"
+
+namespace mcompress {
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+/// What one Run of a model is fed: one tensor per graph input that has no initializer.
+using Feeds = std::vector<NamedTensor>;
+
+/// Where data comes from: one entry of a recipe's `data:` or of --data ROLE=PATH.
+struct DataSource {
+  /// npz, npy, idx, images, csv, onnx-tests, random; "" chooses by what is at `path`.
+  std::string kind;
+  /// The main file or folder.
+  std::filesystem::path path;
+  /// Further files by role: for idx {"images", "labels"}; for images {"labels"} (CSV).
+  std::map<std::string, std::filesystem::path> files;
+  /// limit, scale, shift, mean, std, resize, crop, layout, colors, seed...: reader's options as written.
+  std::map<std::string, std::string> options;
+  /// For messages: "recipe.yaml:5:3" or "--data calibration".
+  std::string origin;
+};
+
+/// Samples in a deterministic order, read on demand. Thread-safe.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  /// Number of samples.
+  virtual size_t size() const = 0;
+  /// Feeds for samples [first, first + count). `count` must be 1 unless `batchable()`.
+  virtual Feeds feeds(size_t first, size_t count) const = 0;
+  /// Samples may be stacked along the first axis.
+  virtual bool batchable() const = 0;
+  /// Labels of samples [first, first + count) with the sample axis first; nullopt without labels.
+  /// int64 for classes and sequences (padded with -1), float otherwise.
+  virtual std::optional<Tensor> labels(size_t first, size_t count) const = 0;
+  virtual bool has_labels() const = 0;
+  /// For messages and the report: "calib.npz (300 of 1000 samples)".
+  virtual std::string description() const = 0;
+  /// Hash of the files and options, for the report.
+  virtual std::string fingerprint() const = 0;
+};
+
+/// Samples `indices` of another dataset (hold-out, limit, shuffle).
+std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> base,
+                                      std::vector<size_t> indices, std::string description);
+
+/// Opens a source for a model with these graph inputs (those that need feeding). Types are cast to
+/// the input's; rows, batches and constants are told apart by rank; a fixed batch dimension other
+/// than 1 is honoured. Throws kData naming the tensor and the file: input absent, wrong rank or
+/// dimension, wrong type, NaN or infinity, no samples.
+std::shared_ptr<const Dataset> open_dataset(const DataSource& source,
+                                            const std::vector<ValueInfo>& inputs);
+
+}  // namespace mcompress

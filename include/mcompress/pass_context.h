@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mcompress/dataset.h"
+#include "mcompress/layer.h"
+#include "mcompress/model.h"
+#include "mcompress/runtime_service.h"
+#include "mcompress/target.h"
+#include "mcompress/value_types.h"
+
+namespace mcompress {
+
+/// What became of a layer in a step; feeds the per-layer report.
+struct LayerDecision {
+  std::string method;   ///< "svd rank 64", "int8 per-channel", "codebook 15"
+  std::string detail;   ///< free text for --explain
+  double rank = 0;      ///< 0: not a low-rank layer
+};
+
+/// Progress of long work; drawn by the tool on a terminal only.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void begin(std::string_view what, size_t total) = 0;
+  virtual void advance(size_t by = 1) = 0;
+  virtual void end() = 0;
+};
+
+/// Raises the opset of a model (implemented in src/opset, bound in compress.cpp).
+class OpsetService {
+ public:
+  virtual ~OpsetService() = default;
+  /// Throws Unsupported before any edit when some op has no rule; true when something changed.
+  virtual bool raise(Model& model, int64_t version, const ValueTypes& types) = 0;
+};
+
+/// How the range of a value is chosen from its histogram (algorithms.md section 2).
+enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kEntropy, kMse };
+
+struct RangeOptions {
+  RangeMethod method = RangeMethod::kMse;
+  double percentile = 99.99;
+  int levels = 256;         ///< of the integer grid the range is for
+  bool symmetric = false;
+};
+
+/// Range of one value over the calibration data. Contains 0.
+struct ValueRange {
+  float low = 0, high = 0;    ///< chosen by the method
+  float min = 0, max = 0;     ///< exact
+  uint64_t count = 0;
+  uint64_t not_finite = 0;    ///< NaN and infinities, not counted in the histogram
+};
+
+/// Statistics of inner values over the calibration data, in bounded memory (src/calibration).
+class CalibrationService {
+ public:
+  virtual ~CalibrationService() = default;
+  virtual size_t samples() const = 0;
+  virtual const Dataset& data() const = 0;
+  /// Ranges of values of the main graph, by name. Values that never occur are left out.
+  /// The histograms of one model are kept: asking again with another method costs no Run.
+  virtual std::map<std::string, ValueRange> ranges(const Model& model,
+                                                   std::span<const std::string> values,
+                                                   const RangeOptions& options) = 0;
+  /// Per-channel exact min and max along `axis` of each value.
+  virtual std::map<std::string, std::vector<std::pair<float, float>>> channel_ranges(
+      const Model& model, std::span<const std::string> values, std::span<const int> axes) = 0;
+  /// Mean over samples and positions per channel along `axis` of each value.
+  virtual std::map<std::string, std::vector<double>> channel_means(
+      const Model& model, std::span<const std::string> values, std::span<const int> axes) = 0;
+  /// Calls `visit` for each sample with the values in the order given (grouped to bound memory:
+  /// `values_of_group` is a part of `values`).
+  virtual void for_each(const Model& model, std::span<const std::string> values,
+                        const std::function<void(size_t sample,
+                                                 std::span<const std::string> values_of_group,
+                                                 std::span<const Tensor> tensors)>& visit) = 0;
+};
+
+/// Everything a pass may use besides the model. A missing service is an error with a hint.
+class PassContext {
+ public:
+  struct Services {
+    std::shared_ptr<RuntimeService> runtime;
+    std::shared_ptr<CalibrationService> calibration;
+    std::shared_ptr<OpsetService> opset;
+    std::shared_ptr<Progress> progress;
+    /// One sample that the model can be fed with, where there is data.
+    std::optional<Feeds> sample;
+    Target target;
+    uint64_t seed = 0;
+    int threads = 1;
+    bool explain = false;
+  };
+  explicit PassContext(Services services);
+
+  RuntimeService& runtime();          ///< throws kRuntime without one
+  CalibrationService& calibration();  ///< throws kData with a hint (--data calibration=...)
+  bool has_runtime() const { return services_.runtime != nullptr; }
+  bool has_calibration() const { return services_.calibration != nullptr; }
+  OpsetService& opset();
+  Progress& progress();
+  const Target& target() const { return services_.target; }
+  int threads() const { return services_.threads; }
+  /// Types of the values of `model` as it is now: asks the runtime, keeps the answer until the next edit.
+  const ValueTypes& types(const Model& model);
+  /// Raises the model's opset to at least `version`. Returns whether it changed; throws Unsupported.
+  bool require_opset(Model& model, int64_t version);
+  /// Seed for random numbers of this node in this step; independent of order and threads.
+  uint64_t random_seed(const NodeRef& node) const;
+
+  /// Layers chosen by `only` and `skip`; set by the manager for each step.
+  const LayerSelection& selection() const { return selection_; }
+  void set_selection(LayerSelection selection) { selection_ = std::move(selection); }
+  void set_step(size_t step) { step_ = step; }
+
+  /// Records for the report. Keyed by the layer's output value.
+  void count(std::string_view counter, int64_t by = 1);
+  void decided(const Layer& layer, LayerDecision decision);
+  void skipped(const Layer& layer, std::string reason);
+  /// A pattern that was not changed and is not a layer ("Clip_12": "bounds are not constant").
+  void skipped(const NodeRef& node, std::string reason);
+  void warn(std::string message);
+
+  struct Decision {
+    std::string layer;   ///< label
+    std::string output;  ///< identity
+    LayerDecision decision;
+  };
+  struct Skip {
+    std::string layer;
+    std::string output;
+    std::string reason;
+  };
+  const std::map<std::string, int64_t>& counters() const { return counters_; }
+  const std::vector<Decision>& decisions() const { return decisions_; }
+  const std::vector<Skip>& skips() const { return skips_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  /// Forgets what was recorded (before each step).
+  void clear_records();
+
+ private:
+  Services services_;
+  LayerSelection selection_;
+  size_t step_ = 0;
+  std::map<std::string, int64_t> counters_;
+  std::vector<Decision> decisions_;
+  std::vector<Skip> skips_;
+  std::vector<std::string> warnings_;
+  ValueTypes types_;
+  const Model* types_of_ = nullptr;
+  uint64_t types_at_ = 0;
+};
+
+}  // namespace mcompress
