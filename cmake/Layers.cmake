@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# What may include what (architecture.md, "Layering"). mcompress_library() checks its DEPENDS against
+# this table when configuring; the `layering` test reads every #include and every banned word.
+#
+#   layer FOLDER ALLOWED...       src/FOLDER may include itself, ALLOWED and the public headers of both
+#   public HEADER LAYER           include/mcompress/HEADER belongs to LAYER
+#   external PREFIX FOLDER...     <PREFIX...> is included by these folders only
+#   forbidden HEADER FOLDER...    <HEADER> is not for these folders
+#   word WORD PATH...             WORD appears in code under these paths only
+# `services` are interfaces without code; `core` is src/*.cpp, `tools` is tools/mcompress.
+set(MCOMPRESS_LAYER_RULES
+  "layer support"
+  "layer numerics support"
+  "layer ir support"
+  "layer services ir support"
+  "layer forms ir support numerics"
+  "layer opset ir support"
+  "layer analysis ir forms support"
+  "layer runtime ir support services"
+  "layer data runtime ir numerics support services"
+  "layer calibration runtime ir numerics support services"
+  "layer evaluation runtime ir numerics data support services"
+  "layer pass ir analysis support services"
+  "layer passes pass ir forms analysis numerics opset support services"
+  "layer recipe pass support services"
+  "layer report support"
+  "layer search pass evaluation analysis numerics ir support services"
+  "layer core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
+  "layer tools core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
+
+  "public error.h support"
+  "public tensor.h ir"
+  "public model.h ir"
+  "public value_types.h ir"
+  "public layer.h ir"
+  "public target.h services"
+  "public dataset.h services"
+  "public runtime_service.h services"
+  "public pass_context.h services"
+  "public config_value.h services"
+  "public options.h pass"
+  "public pass.h pass"
+  "public recipe.h recipe"
+  "public report.h report"
+  "public mcompress.h core"
+
+  "external onnx/ ir opset runtime"
+  "external google/protobuf/ ir opset runtime"
+  "external onnxruntime runtime"
+  "external yaml-cpp/ recipe"
+  "external nlohmann/ recipe report calibration tools"
+  "external CLI/ tools"
+  "external Eigen/ numerics"
+  "external hwy/ numerics"
+  "external cblas.h numerics"
+  "external tbb/ support"
+  "external oneapi/ support"
+  "external xxhash.h support"
+  "external zlib.h data support"
+  "external png.h data"
+  "external jpeglib.h data"
+  "external dlfcn.h runtime"
+
+  "forbidden iostream support numerics ir forms opset analysis runtime data calibration evaluation pass passes recipe report search core"
+  "forbidden spdlog/spdlog.h numerics report"
+  "forbidden fstream numerics passes"
+  "forbidden filesystem numerics passes"
+  "forbidden chrono numerics passes"
+  "forbidden random numerics passes pass"
+
+  "word std::cout tools/"
+  "word std::cerr tools/"
+  "word printf( tools/"
+  "word exit( tools/"
+  "word abort( tools/"
+  "word getenv( tools/"
+  "word setenv( tools/"
+  "word rand( nowhere/"
+  "word system_clock nowhere/"
+  "word random_device nowhere/"
+  "word mutable_graph( src/ir/ src/runtime/skeleton")
+
+list(JOIN MCOMPRESS_LAYER_RULES "\n" layer_rules)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/layers.txt CONTENT "${layer_rules}\n" @ONLY)
+
+# Stops where a folder of src links another that its layer may not use.
+function(mcompress_check_layer folder)
+  foreach(rule IN LISTS MCOMPRESS_LAYER_RULES)
+    separate_arguments(words UNIX_COMMAND "${rule}")
+    list(POP_FRONT words kind name)
+    if(kind STREQUAL layer AND name STREQUAL folder)
+      foreach(depend IN LISTS ARGN)
+        if(NOT depend IN_LIST words)
+          message(WARNING "src/${folder} may not link ${depend} (cmake/Layers.cmake)")
+        endif()
+      endforeach()
+      return()
+    endif()
+  endforeach()
+  message(WARNING "src/${folder} has no line in cmake/Layers.cmake")
+endfunction()
