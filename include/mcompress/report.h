@@ -62,6 +62,7 @@ struct StepReport {
   double seconds = 0;
   uint64_t peak_bytes = 0;     ///< resident memory of the tool so far
   SizeFigure size;
+  bool size_is_bound = false;  ///< dry run: at most this, known after the step
   std::optional<MetricFigure> metric;
   std::optional<LatencyFigure> latency;
   std::vector<GateVerdict> gates;
@@ -99,11 +100,16 @@ struct RunReport {
   std::string effective_recipe; ///< YAML
   std::map<std::string, std::string> data;  ///< role -> description
   std::string metric_reason;    ///< why this metric, when it was not asked for
+  bool selected_on_evaluation = false;  ///< `validation: evaluation`: the figures flatter the result
+  bool dry_run = false;         ///< a plan: nothing was computed or written
   uint64_t seed = 0;
   EnvironmentReport environment;
   SizeFigure size_before, size_after;
-  std::optional<MetricFigure> metric_before, metric_after;
-  std::optional<double> metric_drop, metric_drop_low, metric_drop_high;  ///< paired, in the metric's unit
+  std::optional<MetricFigure> metric_baseline;  ///< input model on the data that the steps are judged by
+  std::optional<MetricFigure> metric_before, metric_after;  ///< on the evaluation data
+  /// Paired, in the unit of `value` (0.003 of a share is 0.3 points); positive is worse, whichever
+  /// way the metric counts.
+  std::optional<double> metric_drop, metric_drop_low, metric_drop_high;
   std::optional<LatencyFigure> latency_before, latency_after;
   std::optional<SessionFigure> session_before, session_after;
   uint64_t peak_bytes = 0;
@@ -117,23 +123,131 @@ struct RunReport {
   std::string validation;                   ///< what the final validation did, and found
 };
 
+/// What `inspect` says of one layer.
+struct InspectLayer {
+  std::string name, op, output;
+  std::string weight;                 ///< name of the stored constant
+  std::vector<int64_t> weight_shape;
+  std::string type;                   ///< as stored: "float", "int8", "codebook 16 x float"
+  uint64_t bytes = 0;
+  double sparsity = 0;                ///< share of zeros
+  uint64_t distinct = 0;              ///< distinct values; 0 when over 65,536
+  uint64_t macs = 0;                  ///< of one sample; 0 when shapes are unknown
+  bool shared = false;                ///< another layer reads the weight too
+};
+
+struct InspectValue {
+  std::string name, type;
+  std::vector<int64_t> shape;         ///< -1: not static
+  bool known_rank = true;
+};
+
+struct InspectOp {
+  std::string op;
+  std::string domain;                 ///< "" is ai.onnx
+  int64_t count = 0;
+};
+
+struct InspectType {
+  std::string type;
+  int64_t tensors = 0;
+  uint64_t elements = 0, bytes = 0;
+};
+
+/// What is in a model: `mcompress inspect`.
+struct InspectReport {
+  std::string input, hash;
+  int64_t ir_version = 0;
+  std::string producer;
+  std::map<std::string, int64_t> opsets;         ///< domain ("ai.onnx" for the default) -> version
+  std::map<std::string, std::string> metadata;
+  SizeFigure size;
+  uint64_t external_bytes = 0;                   ///< part of file_bytes that lies in other files
+  int64_t nodes = 0, subgraphs = 0, functions = 0;
+  std::vector<InspectValue> inputs, outputs;
+  std::vector<InspectOp> ops;                    ///< most frequent first
+  std::vector<InspectType> precision;            ///< stored constants by element type, most bytes first
+  std::vector<InspectLayer> layers;              ///< in graph order
+  std::string load_error;                        ///< the runtime's words when it does not load the model
+  EnvironmentReport environment;
+  std::vector<std::string> warnings;
+};
+
+/// How near a value of model B is to that of model A over the data.
+struct ParityRecord {
+  std::string name;                              ///< layer, or graph output
+  std::string op;                                ///< "" for a graph output
+  std::string output;
+  std::optional<double> sqnr_db, cosine, max_abs_error;
+  uint64_t bytes_before = 0, bytes_after = 0;    ///< of the weight
+  std::optional<double> microseconds_before, microseconds_after;
+};
+
+/// Model B against model A: `mcompress compare A B`. "before" is A, "after" is B.
+struct CompareReport {
+  std::string input_a, input_b, hash_a, hash_b;
+  std::map<std::string, std::string> data;       ///< role -> description
+  std::string metric_reason;
+  SizeFigure size_before, size_after;
+  std::optional<MetricFigure> metric_before, metric_after;
+  std::optional<double> metric_drop, metric_drop_low, metric_drop_high;  ///< as in RunReport
+  std::optional<LatencyFigure> latency_before, latency_after;
+  std::optional<SessionFigure> session_before, session_after;
+  uint64_t samples = 0;                          ///< that parity was measured on
+  std::vector<ParityRecord> outputs;
+  std::vector<ParityRecord> layers;              ///< in graph order of A; those found in both
+  EnvironmentReport environment;
+  std::vector<std::string> warnings;
+};
+
+/// One model on one set of data: `mcompress evaluate`.
+struct EvaluateReport {
+  std::string input, hash;
+  std::map<std::string, std::string> data;
+  std::string metric_reason;
+  SizeFigure size;
+  std::vector<MetricFigure> metrics;             ///< the one asked for first
+  std::optional<LatencyFigure> latency;
+  std::optional<SessionFigure> session;
+  EnvironmentReport environment;
+  std::vector<std::string> warnings;
+};
+
 /// Version of the JSON report's schema (src/report/report.schema.json).
 constexpr int kReportSchemaVersion = 1;
 
 struct TerminalStyle {
   bool color = false;
-  bool explain = false;   ///< list every skipped layer with its reason
+  bool explain = false;   ///< list every skipped layer with its reason, and every layer of `compare`
   int width = 100;
   size_t worst_layers = 5;
 };
 
+/// For a person at a terminal. A difference is never rounded away: it gets the digits that show it.
 std::string render_terminal(const RunReport& report, const TerminalStyle& style = {});
+std::string render_terminal(const InspectReport& report, const TerminalStyle& style = {});
+std::string render_terminal(const CompareReport& report, const TerminalStyle& style = {});
+std::string render_terminal(const EvaluateReport& report, const TerminalStyle& style = {});
+/// For a pull request: the verdict first, details folded.
 std::string render_markdown(const RunReport& report);
-/// Stable key order, two-space indent, ends with a newline.
+std::string render_markdown(const InspectReport& report);
+std::string render_markdown(const CompareReport& report);
+std::string render_markdown(const EvaluateReport& report);
+/// Stable key order, two-space indent, ends with a newline. Every key is always there; a figure that
+/// was not measured, or is not finite, is null.
 std::string render_json(const RunReport& report);
-/// The text of the JSON schema that `render_json` obeys.
+std::string render_json(const InspectReport& report);
+std::string render_json(const CompareReport& report);
+std::string render_json(const EvaluateReport& report);
+/// The text of the JSON schema (draft 2020-12) that every `render_json` obeys.
 std::string report_json_schema();
 /// Writes by extension: .json, .md; throws kUsage for another one, kRuntime when it cannot write.
+/// An existing report is replaced.
 void write_report(const RunReport& report, const std::string& path);
+void write_report(const InspectReport& report, const std::string& path);
+void write_report(const CompareReport& report, const std::string& path);
+void write_report(const EvaluateReport& report, const std::string& path);
+/// Complaint about an extension that write_report would refuse, or ""; for failing before the work.
+std::string check_report_path(const std::string& path);
 
 }  // namespace mcompress
