@@ -82,8 +82,10 @@ void for_each_tap(RuntimeService& runtime, const Model& model, const Dataset& da
                                            std::span<const Tensor> values)>& visit);
 
 /// Opens the ONNX Runtime library (installed beside the program, in the build's .deps, or at
-/// `library`). Throws kRuntime with a hint when it is missing or too old.
-std::shared_ptr<RuntimeService> make_onnx_runtime(const std::string& library = "");
+/// `library`). Throws kRuntime with a hint when it is missing or too old. `ops_library` is a shared
+/// library of custom operators that every session registers (--ops-library).
+std::shared_ptr<RuntimeService> make_onnx_runtime(const std::string& library = "",
+                                                  const std::string& ops_library = "");
 
 /// Interleaved latency of several sessions on the same feeds.
 struct Latency {

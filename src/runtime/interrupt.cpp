@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/interrupt.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "mcompress/runtime_service.h"
+
+namespace mcompress {
+namespace runtime {
+namespace {
+
+struct State {
+  std::atomic<bool> requested{false};
+  std::mutex mutex;
+  std::vector<const std::function<void()>*> active;
+};
+
+// Never destroyed: the signal thread may outlive main's statics.
+State& state() {
+  static State* const instance = new State;
+  return *instance;
+}
+
+}  // namespace
+
+ActiveRun::ActiveRun(std::function<void()> stop) : stop_(std::move(stop)) {
+  const std::lock_guard lock(state().mutex);
+  check_interrupt();
+  state().active.push_back(&stop_);
+}
+
+ActiveRun::~ActiveRun() {
+  const std::lock_guard lock(state().mutex);
+  std::erase(state().active, &stop_);
+}
+
+void clear_interrupt() { state().requested = false; }
+
+}  // namespace runtime
+
+void request_interrupt() {
+  auto& state = runtime::state();
+  const std::lock_guard lock(state.mutex);
+  state.requested = true;
+  for (const auto* stop : state.active) (*stop)();
+}
+
+bool interrupt_requested() { return runtime::state().requested; }
+
+void check_interrupt() {
+  if (interrupt_requested()) throw Error(ErrorCode::kInterrupted, "interrupted");
+}
+
+}  // namespace mcompress

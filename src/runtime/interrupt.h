@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to src/runtime and its tests.
+#pragma once
+
+#include <functional>
+
+namespace mcompress::runtime {
+
+/// While it lives, an interrupt calls `stop` (once, from the thread that interrupts). Throws
+/// kInterrupted when an interrupt was asked for already.
+class ActiveRun {
+ public:
+  explicit ActiveRun(std::function<void()> stop);
+  ActiveRun(const ActiveRun&) = delete;
+  ActiveRun& operator=(const ActiveRun&) = delete;
+  ~ActiveRun();
+
+ private:
+  std::function<void()> stop_;
+};
+
+/// Forgets an interrupt, for tests.
+void clear_interrupt();
+
+}  // namespace mcompress::runtime

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+#include "mcompress/runtime_service.h"
+
+namespace mcompress {
+namespace {
+
+constexpr int kWarmUpRuns = 3;
+constexpr int kLeastPairs = 5;
+
+double quantile(const std::vector<double>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1);
+  const auto low = static_cast<size_t>(at);
+  const size_t high = std::min(low + 1, sorted.size() - 1);
+  const double weight = at - static_cast<double>(low);
+  return sorted[low] * (1 - weight) + sorted[high] * weight;
+}
+
+// The order statistics l and n + 1 - l (from 1) enclose the median with at least the wanted
+// probability, 1 - 2 P[Binomial(n, 1/2) < l]; the normal approximation gives l.
+void median_interval(const std::vector<double>& sorted, double* low, double* high) {
+  const auto n = static_cast<double>(sorted.size());
+  const double l = std::max(1.0, std::floor((n - 1.96 * std::sqrt(n)) / 2));
+  const auto index = static_cast<size_t>(l) - 1;
+  *low = sorted[index];
+  *high = sorted[sorted.size() - 1 - index];
+}
+
+Latency summarize(std::vector<double> seconds, std::vector<double> ratios) {
+  Latency result;
+  result.pairs = static_cast<int>(seconds.size());
+  if (seconds.empty()) return result;
+  std::sort(seconds.begin(), seconds.end());
+  std::sort(ratios.begin(), ratios.end());
+  result.median_ms = quantile(seconds, 0.5) * 1e3;
+  result.min_ms = seconds.front() * 1e3;
+  result.max_ms = seconds.back() * 1e3;
+  result.spread_ms = (quantile(seconds, 0.75) - quantile(seconds, 0.25)) * 1e3;
+  result.ratio = quantile(ratios, 0.5);
+  median_interval(ratios, &result.ratio_low, &result.ratio_high);
+  return result;
+}
+
+}  // namespace
+
+std::vector<Latency> measure_latency(std::span<Session* const> sessions, const Feeds& feeds,
+                                     int pairs, double max_seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto elapsed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  for (int run = 0; run < kWarmUpRuns && (run == 0 || elapsed() < max_seconds / 4); ++run) {
+    for (Session* session : sessions) session->time(feeds);
+  }
+  std::vector<std::vector<double>> seconds(sessions.size());
+  for (int pair = 0; pair < pairs; ++pair) {
+    if (pair >= kLeastPairs && elapsed() >= max_seconds) break;
+    // Whoever runs first pays for a colder cache, so the order alternates.
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      const size_t at = pair % 2 == 0 ? i : sessions.size() - 1 - i;
+      seconds[at].push_back(std::max(sessions[at]->time(feeds), 1e-9));
+    }
+  }
+  std::vector<Latency> result;
+  for (const auto& mine : seconds) {
+    std::vector<double> ratios;
+    for (size_t i = 0; i < mine.size(); ++i) ratios.push_back(mine[i] / seconds[0][i]);
+    result.push_back(summarize(mine, std::move(ratios)));
+  }
+  return result;
+}
+
+}  // namespace mcompress

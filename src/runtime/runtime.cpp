@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/fmt/fmt.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "mcompress/runtime_service.h"
+#include "runtime/look_inside.h"
+#include "runtime/private_folder.h"
+#include "runtime/session.h"
+#include "runtime/skeleton.h"
+#include "runtime/types.h"
+
+namespace mcompress {
+namespace runtime {
+namespace {
+
+// The profile names nodes; those without a name get the one that people see.
+void label_nodes(onnx::GraphProto& graph) {
+  for (auto& node : *graph.mutable_node()) {
+    if (!node.name().empty() || node.output().empty()) continue;
+    node.set_name(node.op_type() + ":" + node.output(0));
+  }
+}
+
+class OnnxRuntime final : public RuntimeService {
+ public:
+  OnnxRuntime(std::shared_ptr<const Library> library, std::string ops_library)
+      : library_(std::move(library)), ops_library_(std::move(ops_library)) {}
+
+  std::string version() const override { return library_->version; }
+
+  std::unique_ptr<Session> open(const Model& model, const SessionOptions& options) override {
+    if (options.extra_outputs.empty()) return open_skeleton(model.proto(), with(options));
+    onnx::ModelProto tapped = model.proto();
+    if (options.only_extra) {
+      keep_only_outputs(tapped, options.extra_outputs);
+    } else {
+      add_outputs(tapped, options.extra_outputs);
+    }
+    auto session = open_skeleton(tapped, with(options));
+    if (options.only_extra) session->select_outputs(options.extra_outputs);
+    return session;
+  }
+
+  std::optional<std::string> load_error(const Model& model) override {
+    try {
+      open_skeleton(model.proto(), with(quick()));
+      return std::nullopt;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kModel) throw;
+      return error.message();
+    }
+  }
+
+  ValueTypes infer_types(const Model& model, const Feeds* sample) override {
+    return runtime::infer_types(model, sample, [this](const onnx::ModelProto& skeleton) {
+      return open_skeleton(skeleton, with(quick()));
+    });
+  }
+
+  std::vector<OptimizedNode> optimized_nodes(const Model& model) override {
+    const PrivateFolder folder;
+    OpenOptions options = with({.prepack = false});
+    options.optimized_path = (folder.path() / "optimized.onnx").string();
+    open_skeleton(model.proto(), options);
+    return read_optimized(options.optimized_path);
+  }
+
+  std::vector<NodeProfile> profile(const Model& model, const Feeds& feeds, int runs,
+                                   int threads) override {
+    const PrivateFolder folder;
+    OpenOptions options = with({.threads = threads, .profile = true});
+    options.profile_prefix = (folder.path() / "profile").string();
+    onnx::ModelProto labelled = model.proto();
+    label_nodes(*labelled.mutable_graph());
+    const auto session = open_skeleton(labelled, options);
+    for (int run = 0; run <= runs; ++run) session->time(feeds);
+    return read_profile(session->end_profiling());
+  }
+
+ private:
+  static SessionOptions quick() { return {.optimize = false, .prepack = false}; }
+
+  OpenOptions with(const SessionOptions& options) const {
+    return {.session = options, .ops_library = ops_library_};
+  }
+
+  std::unique_ptr<OrtSession> open_skeleton(const onnx::ModelProto& skeleton,
+                                            const OpenOptions& options) const {
+    return std::make_unique<OrtSession>(library_, skeleton, options);
+  }
+
+  std::shared_ptr<const Library> library_;
+  std::string ops_library_;
+};
+
+}  // namespace
+}  // namespace runtime
+
+std::shared_ptr<RuntimeService> make_onnx_runtime(const std::string& library,
+                                                  const std::string& ops_library) {
+  return std::make_shared<runtime::OnnxRuntime>(runtime::open_library(library), ops_library);
+}
+
+}  // namespace mcompress

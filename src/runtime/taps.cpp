@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mcompress/runtime_service.h"
+
+namespace mcompress {
+namespace {
+
+using Groups = std::vector<std::span<const std::string>>;
+
+// Bytes of each value on one sample. Shape nodes tell without keeping any value alive, so that the
+// measurement itself needs no more memory than a plain Run.
+std::vector<size_t> measure_bytes(RuntimeService& runtime, const Model& model, const Feeds& feeds,
+                                  std::span<const std::string> names, int threads) {
+  Model probe = model.clone();
+  std::vector<std::string> shapes;
+  std::vector<DataType> types;
+  const ValueTypes known = runtime.infer_types(probe);
+  for (const auto& name : names) {
+    const ValueRef value = probe.graph().find(name);
+    if (!value) throw Error(ErrorCode::kBug, name + ": no such value to tap");
+    types.push_back(known.find(value).type);
+    shapes.push_back(probe.graph().insert({.op = "Shape", .inputs = {value}}).output_name());
+  }
+  SessionOptions options;
+  options.prepack = false;
+  options.threads = threads;
+  options.extra_outputs = shapes;
+  options.only_extra = true;
+  const auto dims = runtime.open(probe, options)->run(feeds);
+  std::vector<size_t> bytes;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto shape = dims[i].to_int64();
+    const DataType type = types[i] == DataType::kUndefined ? DataType::kDouble : types[i];
+    bytes.push_back(packed_bytes(type, element_count(shape)));
+  }
+  return bytes;
+}
+
+Groups make_groups(std::span<const std::string> names, const std::vector<size_t>& bytes,
+                   size_t budget) {
+  Groups groups;
+  size_t first = 0;
+  size_t sum = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > first && sum + bytes[i] > budget) {
+      groups.push_back(names.subspan(first, i - first));
+      first = i;
+      sum = 0;
+    }
+    sum += bytes[i];
+  }
+  groups.push_back(names.subspan(first));
+  return groups;
+}
+
+}  // namespace
+
+void for_each_tap(
+    RuntimeService& runtime, const Model& model, const Dataset& data,
+    std::span<const std::string> names, size_t budget_bytes, int threads,
+    const std::function<void(size_t sample, std::span<const std::string> names_of_group,
+                             std::span<const Tensor> values)>& visit) {
+  if (names.empty() || data.size() == 0) return;
+  Groups groups = {names};
+  if (names.size() > 1) {
+    const auto bytes = measure_bytes(runtime, model, data.feeds(0, 1), names, threads);
+    groups = make_groups(names, bytes, budget_bytes);
+  }
+  for (const auto& group : groups) {
+    SessionOptions options;
+    options.threads = threads;
+    options.extra_outputs.assign(group.begin(), group.end());
+    options.only_extra = true;
+    const auto session = runtime.open(model, options);
+    for (size_t sample = 0; sample < data.size(); ++sample) {
+      const auto values = session->run(data.feeds(sample, 1));
+      visit(sample, group, values);
+    }
+  }
+}
+
+}  // namespace mcompress

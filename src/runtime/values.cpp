@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/fmt/fmt.h>
+
+#include <cstring>
+#include <utility>
+
+#include "runtime/ort.h"
+
+namespace mcompress::runtime {
+
+// The runtime numbers its element types as onnx.TensorProto does.
+static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT == static_cast<int>(DataType::kFloat));
+static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL == static_cast<int>(DataType::kBool));
+static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16 == static_cast<int>(DataType::kBfloat16));
+static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT4 == static_cast<int>(DataType::kInt4));
+
+Ort::Value borrow(const std::string& name, const Tensor& tensor) {
+  if (tensor.type() == DataType::kString || tensor.type() == DataType::kUndefined) {
+    throw Error(ErrorCode::kData, fmt::format("{}: cannot feed a tensor of type {}", name,
+                                              data_type_name(tensor.type())));
+  }
+  const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
+  const auto bytes = tensor.bytes();
+  // The runtime's signature is not const; it does not write to what it is fed.
+  void* data = const_cast<std::byte*>(bytes.data());
+  static std::byte nothing[64];
+  if (data == nullptr) data = nothing;
+  return Ort::Value::CreateTensor(memory, data, bytes.size(), tensor.shape().data(),
+                                  tensor.shape().size(),
+                                  static_cast<ONNXTensorElementDataType>(tensor.type()));
+}
+
+Tensor copy_out(const std::string& name, const Ort::Value& value) {
+  if (!value || !value.IsTensor() || !value.HasValue()) {
+    throw Error(ErrorCode::kModel, fmt::format("{}: not a tensor; only tensors can be read", name));
+  }
+  const auto info = value.GetTensorTypeAndShapeInfo();
+  const auto type = static_cast<DataType>(info.GetElementType());
+  if (type == DataType::kString) {
+    throw Error(ErrorCode::kModel, fmt::format("{}: string tensors cannot be read", name));
+  }
+  Shape shape = info.GetShape();
+  const size_t size = packed_bytes(type, element_count(shape));
+  return Tensor(type, std::move(shape),
+                std::span(static_cast<const std::byte*>(value.GetTensorRawData()), size));
+}
+
+}  // namespace mcompress::runtime
