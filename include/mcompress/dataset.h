@@ -6,7 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mcompress/model.h"
@@ -35,6 +37,16 @@ struct DataSource {
   std::string origin;
 };
 
+/// An option that a kind of source takes, for help, schema and error messages.
+struct DataOption {
+  std::string_view name;
+  std::string_view summary;
+};
+/// Kinds of sources in the order of product.md section 2.
+std::span<const std::string_view> data_kinds();
+/// Options of one kind; empty for an unknown kind.
+std::span<const DataOption> data_options(std::string_view kind);
+
 /// Samples in a deterministic order, read on demand. Thread-safe.
 class Dataset {
  public:
@@ -45,24 +57,30 @@ class Dataset {
   virtual Feeds feeds(size_t first, size_t count) const = 0;
   /// Samples may be stacked along the first axis.
   virtual bool batchable() const = 0;
-  /// Labels of samples [first, first + count) with the sample axis first; nullopt without labels.
+  /// Rows of the first axis of feeds(sample, 1) that are data: 1, except where the model's batch
+  /// dimension is fixed to more; then a sample is a full batch, and the last one may be filled up.
+  virtual size_t rows(size_t /*sample*/) const { return 1; }
+  /// Labels of samples [first, first + count) with the sample axis first (as many entries as the
+  /// samples have rows); nullopt without labels.
   /// int64 for classes and sequences (padded with -1), float otherwise.
   virtual std::optional<Tensor> labels(size_t first, size_t count) const = 0;
   virtual bool has_labels() const = 0;
   /// For messages and the report: "calib.npz (300 of 1000 samples)".
   virtual std::string description() const = 0;
-  /// Hash of the files and options, for the report.
+  /// Hash of the files and options, for the report. Reads the files; of image folders names and sizes.
   virtual std::string fingerprint() const = 0;
+  /// What is odd about the data without being wrong: constant inputs, noise instead of data.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
-/// Samples `indices` of another dataset (hold-out, limit, shuffle).
+/// Samples `indices` of another dataset (hold-out, limit, shuffle). Throws kBug for one out of range.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> base,
                                       std::vector<size_t> indices, std::string description);
 
 /// Opens a source for a model with these graph inputs (those that need feeding). Types are cast to
 /// the input's; rows, batches and constants are told apart by rank; a fixed batch dimension other
 /// than 1 is honoured. Throws kData naming the tensor and the file: input absent, wrong rank or
-/// dimension, wrong type, NaN or infinity, no samples.
+/// dimension, wrong type, NaN or infinity, no samples; kRecipe for an option that is unknown or wrong.
 std::shared_ptr<const Dataset> open_dataset(const DataSource& source,
                                             const std::vector<ValueInfo>& inputs);
 

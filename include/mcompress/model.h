@@ -51,7 +51,7 @@ class ValueRef {
   NodeRef producer() const;
   /// Position among the producer's outputs; -1 without a producer.
   int producer_output() const;
-  /// Every node input that reads it, nodes of subgraph bodies included, in graph order.
+  /// Every node input that reads it, nodes of subgraph bodies included, in a fixed order.
   std::vector<Use> uses() const;
   /// True when it is an output of the graph that defines it or of a body that captures it.
   bool is_graph_output() const;
@@ -203,10 +203,15 @@ class Graph {
   NodeRef insert(NodeSpec spec, NodeRef before = {});
   /// Removes a node. Its outputs must have no uses left and be no graph outputs; throws kBug.
   void erase(NodeRef node);
-  /// Makes every reader of `from`, graph outputs included, read `to`. A graph output keeps its
-  /// name: `to` takes the name over where it can (the old producer gets a fresh output name),
-  /// else an Identity is added.
-  void replace_uses(const ValueRef& from, const ValueRef& to);
+  /// Makes every reader of `from`, graph outputs included, read `to`, and returns what they read
+  /// now. Names stay, except where `from` is a graph output, which must keep its name: then `to`
+  /// takes it over (the old producer gets a fresh name; a ValueRef with the old name of `to` is
+  /// stale), or where it cannot, an Identity is added.
+  ValueRef replace_uses(const ValueRef& from, const ValueRef& to);
+  /// Like replace_uses, for a value newly computed in place of an old one: `now`, the output of a node
+  /// of this graph, always takes the name of `old` over, so that a rewritten layer keeps its identity
+  /// (rules.md 15). Returns the value under that name.
+  ValueRef supersede(const ValueRef& old, const ValueRef& now);
   void set_input(NodeRef node, int index, const ValueRef& value);  ///< empty value: absent
   /// Drops trailing inputs so that `count` are left.
   void truncate_inputs(NodeRef node, int count);
@@ -255,7 +260,7 @@ struct TensorConstraint {
 /// Knowledge that travels with a model, is cloned and rolled back with it.
 struct ModelState {
   std::multimap<std::string, TensorConstraint> constraints;  ///< by value name of the weight
-  /// Output value of a rewritten layer -> label of the layer of the input model it stands for.
+  /// Name of a value -> name it had in the input model, for values that were renamed.
   std::map<std::string, std::string> origin;
 };
 

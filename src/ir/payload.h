@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "ir/wire.h"
+#include "mcompress/tensor.h"
+#include "support/hash.h"
+#include "support/temporary_files.h"
+
+namespace onnx {
+class TensorProto;
+}
+
+namespace mcompress::ir {
+
+/// The files that hold large payloads: originals, and one private append-only spill file for what was
+/// changed. Shared between clones of a model; thread-safe.
+class PayloadStore {
+ public:
+  /// Opens `path` (canonical) once.
+  std::shared_ptr<const support::InputFile> open(const std::string& path);
+  /// Appends to the spill file; equal bytes are stored once.
+  PayloadRange spill(std::span<const std::byte> bytes);
+  /// Hash of a range, computed once.
+  support::Hash128 content_hash(const PayloadRange& range);
+
+  void remember_typed_fields(const std::string& path, std::vector<std::pair<uint64_t, int>> fields);
+  /// Field of TensorProto that a payload came from: raw_data unless remembered.
+  int field_of(const PayloadRange& range) const;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const support::InputFile>> files_;
+  std::map<std::pair<std::string, uint64_t>, int> typed_fields_;
+  std::map<std::tuple<std::string, uint64_t, uint64_t>, support::Hash128> hashes_;
+  std::map<support::Hash128, std::pair<uint64_t, uint64_t>> spilled_;
+  std::unique_ptr<support::TemporaryFile> spill_name_;
+  int spill_descriptor_ = -1;
+  uint64_t spill_size_ = 0;
+
+ public:
+  PayloadStore() = default;
+  PayloadStore(const PayloadStore&) = delete;
+  PayloadStore& operator=(const PayloadStore&) = delete;
+  ~PayloadStore();
+};
+
+/// Where an external stub points: location, offset, length as text of external_data; nullopt when the
+/// payload is inside the proto.
+struct StubEntries {
+  std::string location;
+  uint64_t offset = 0;
+  std::optional<uint64_t> length;
+};
+std::optional<StubEntries> stub_of(const onnx::TensorProto& tensor);
+
+/// Range of a stub whose location is a canonical path without leading slash.
+std::optional<PayloadRange> payload_of(const onnx::TensorProto& tensor, PayloadStore& store);
+
+/// Value of a tensor, wherever its payload is. nullopt for strings and types of unknown width.
+std::optional<Tensor> read_tensor(const onnx::TensorProto& tensor, PayloadStore& store);
+/// Replaces type, shape and payload; the name stays.
+void write_tensor(onnx::TensorProto& tensor, const Tensor& value, PayloadStore& store);
+/// Makes `tensor` a stub into `range`.
+void set_stub(onnx::TensorProto& tensor, const PayloadRange& range);
+
+}  // namespace mcompress::ir
