@@ -48,7 +48,14 @@ int open_for_reading(const std::filesystem::path& path, ErrorCode code, uint64_t
 }  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path, ErrorCode code) : path_(path), code_(code) {
-  descriptor_ = open_for_reading(path, code, size_);
+  uint64_t size = 0;
+  descriptor_ = open_for_reading(path, code, size);
+}
+
+uint64_t InputFile::size() const {
+  struct stat info = {};
+  if (::fstat(descriptor_, &info) != 0) throw Error(code_, path_.string() + ": " + system_words());
+  return static_cast<uint64_t>(info.st_size);
 }
 
 InputFile::~InputFile() { ::close(descriptor_); }

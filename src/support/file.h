@@ -23,7 +23,8 @@ class InputFile {
   ~InputFile();
 
   const std::filesystem::path& path() const { return path_; }
-  uint64_t size() const { return size_; }
+  /// As of now: a spill file grows while it is read.
+  uint64_t size() const;
   /// Throws where the file ends before `into` is full.
   void read(uint64_t offset, std::span<std::byte> into) const;
   int descriptor() const { return descriptor_; }
@@ -32,7 +33,6 @@ class InputFile {
   std::filesystem::path path_;
   ErrorCode code_;
   int descriptor_ = -1;
-  uint64_t size_ = 0;
 };
 
 /// A read-only view of a whole file in memory; pages are dropped with the object.

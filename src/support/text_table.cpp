@@ -198,7 +198,9 @@ std::string TextTable::render(size_t width, bool color, size_t indent) const {
     trim_right(line);
     out += line + "\n";
   };
-  add_line([&](size_t c) { return Cell{columns_[c].title, "2"}; });
+  const bool titled = std::any_of(columns_.begin(), columns_.end(),
+                                  [](const Column& column) { return !column.title.empty(); });
+  if (titled) add_line([&](size_t c) { return Cell{columns_[c].title, "2"}; });
   for (const auto& row : rows_) {
     add_line([&](size_t c) { return row[c]; });
   }
