@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "numerics/quantize_simd.h"
+
+#include <hwy/detect_targets.h>
+
+// Past the caches AVX-512 is no faster than AVX2, and each target costs seconds to compile.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3 | HWY_AVX3_DL)
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "numerics/quantize_simd.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+
+HWY_BEFORE_NAMESPACE();
+namespace mcompress::numerics::simd::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using IntTag = hn::RebindToSigned<FloatTag>;
+
+// Values that are squared and added before the float lanes are emptied into a double.
+constexpr size_t kSumBlock = 4096;
+
+inline bool is_finite(float value) { return std::abs(value) <= std::numeric_limits<float>::max(); }
+
+template <class V>
+auto finite_mask(V value) {
+  const FloatTag d;
+  return hn::Le(hn::Abs(value), hn::Set(d, std::numeric_limits<float>::max()));
+}
+
+MinMax min_max_kernel(const float* values, size_t count) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  MinMax result;
+  auto min = hn::Set(d, result.min);
+  auto max = hn::Set(d, result.max);
+  const auto inf = min;
+  const auto minus_inf = max;
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto value = hn::LoadU(d, values + i);
+    const auto is_good = finite_mask(value);
+    min = hn::Min(min, hn::IfThenElse(is_good, value, inf));
+    max = hn::Max(max, hn::IfThenElse(is_good, value, minus_inf));
+    if (HWY_UNLIKELY(!hn::AllTrue(d, is_good))) {
+      result.non_finite += static_cast<int64_t>(lanes - hn::CountTrue(d, is_good));
+    }
+  }
+  result.min = hn::GetLane(hn::MinOfLanes(d, min));
+  result.max = hn::GetLane(hn::MaxOfLanes(d, max));
+  for (; i < count; ++i) {
+    if (!is_finite(values[i])) {
+      ++result.non_finite;
+      continue;
+    }
+    result.min = std::min(result.min, values[i]);
+    result.max = std::max(result.max, values[i]);
+  }
+  return result;
+}
+
+int64_t column_min_max_kernel(const float* row, size_t count, float* min, float* max) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  int64_t non_finite = 0;
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto value = hn::LoadU(d, row + i);
+    const auto is_good = finite_mask(value);
+    const auto old_min = hn::LoadU(d, min + i);
+    const auto old_max = hn::LoadU(d, max + i);
+    hn::StoreU(hn::Min(old_min, hn::IfThenElse(is_good, value, old_min)), d, min + i);
+    hn::StoreU(hn::Max(old_max, hn::IfThenElse(is_good, value, old_max)), d, max + i);
+    if (HWY_UNLIKELY(!hn::AllTrue(d, is_good))) {
+      non_finite += static_cast<int64_t>(lanes - hn::CountTrue(d, is_good));
+    }
+  }
+  for (; i < count; ++i) {
+    if (!is_finite(row[i])) {
+      ++non_finite;
+      continue;
+    }
+    min[i] = std::min(min[i], row[i]);
+    max[i] = std::max(max[i], row[i]);
+  }
+  return non_finite;
+}
+
+// The stored integer without its zero point, still as a float, within [low, high].
+template <class V>
+V round_clamped(V value, V scale, V low, V high) {
+  const auto ratio = hn::Div(value, scale);
+  const auto number = hn::IfThenZeroElse(hn::IsNaN(ratio), ratio);
+  return hn::Round(hn::Min(hn::Max(number, low), high));
+}
+
+inline float round_clamped_one(float value, float scale, float low, float high) {
+  const float ratio = value / scale;
+  if (std::isnan(ratio)) return 0.0F;
+  return std::nearbyint(std::min(std::max(ratio, low), high));
+}
+
+template <class Stored>
+void quantize_to(const float* values, size_t count, QuantParams params, IntRange range,
+                 Stored* stored) {
+  const FloatTag d;
+  const IntTag di;
+  const hn::Rebind<Stored, FloatTag> d8;
+  const size_t lanes = hn::Lanes(d);
+  const auto low_one = static_cast<float>(range.min - params.zero_point);
+  const auto high_one = static_cast<float>(range.max - params.zero_point);
+  const auto low = hn::Set(d, low_one);
+  const auto high = hn::Set(d, high_one);
+  const auto scale = hn::Set(d, params.scale);
+  const auto zero_point = hn::Set(di, params.zero_point);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto rounded = round_clamped(hn::LoadU(d, values + i), scale, low, high);
+    const auto integer = hn::Add(hn::ConvertTo(di, rounded), zero_point);
+    hn::StoreU(hn::DemoteTo(d8, integer), d8, stored + i);
+  }
+  for (; i < count; ++i) {
+    const float rounded = round_clamped_one(values[i], params.scale, low_one, high_one);
+    stored[i] = static_cast<Stored>(static_cast<int32_t>(rounded) + params.zero_point);
+  }
+}
+
+void quantize_int8_kernel(const float* values, size_t count, QuantParams params, IntRange range,
+                          int8_t* stored) {
+  quantize_to(values, count, params, range, stored);
+}
+
+void quantize_uint8_kernel(const float* values, size_t count, QuantParams params, IntRange range,
+                           uint8_t* stored) {
+  quantize_to(values, count, params, range, stored);
+}
+
+void quantize_row_kernel(const float* values, const float* scales, size_t count, IntRange range,
+                         int8_t* stored) {
+  const FloatTag d;
+  const IntTag di;
+  const hn::Rebind<int8_t, FloatTag> d8;
+  const size_t lanes = hn::Lanes(d);
+  const auto low_one = static_cast<float>(range.min);
+  const auto high_one = static_cast<float>(range.max);
+  const auto low = hn::Set(d, low_one);
+  const auto high = hn::Set(d, high_one);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto rounded =
+        round_clamped(hn::LoadU(d, values + i), hn::LoadU(d, scales + i), low, high);
+    hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, rounded)), d8, stored + i);
+  }
+  for (; i < count; ++i) {
+    stored[i] = static_cast<int8_t>(round_clamped_one(values[i], scales[i], low_one, high_one));
+  }
+}
+
+template <class Stored>
+void dequantize_from(const Stored* stored, size_t count, QuantParams params, float* values) {
+  const FloatTag d;
+  const IntTag di;
+  const hn::Rebind<Stored, FloatTag> d8;
+  const size_t lanes = hn::Lanes(d);
+  const auto scale = hn::Set(d, params.scale);
+  const auto zero_point = hn::Set(di, params.zero_point);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto integer = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, stored + i)), zero_point);
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, integer), scale), d, values + i);
+  }
+  for (; i < count; ++i) {
+    values[i] =
+        static_cast<float>(static_cast<int32_t>(stored[i]) - params.zero_point) * params.scale;
+  }
+}
+
+void dequantize_int8_kernel(const int8_t* stored, size_t count, QuantParams params, float* values) {
+  dequantize_from(stored, count, params, values);
+}
+
+void dequantize_uint8_kernel(const uint8_t* stored, size_t count, QuantParams params,
+                             float* values) {
+  dequantize_from(stored, count, params, values);
+}
+
+double error_of_block(const float* values, const float* importance, size_t count,
+                      QuantParams params, IntRange range) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  const auto low_one = static_cast<float>(range.min - params.zero_point);
+  const auto high_one = static_cast<float>(range.max - params.zero_point);
+  const auto low = hn::Set(d, low_one);
+  const auto high = hn::Set(d, high_one);
+  const auto scale = hn::Set(d, params.scale);
+  auto sum = hn::Zero(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto value = hn::LoadU(d, values + i);
+    const auto difference = hn::Sub(value, hn::Mul(round_clamped(value, scale, low, high), scale));
+    auto square = hn::Mul(difference, difference);
+    if (importance != nullptr) square = hn::Mul(square, hn::LoadU(d, importance + i));
+    sum = hn::Add(sum, square);
+  }
+  double total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; i < count; ++i) {
+    const float rounded = round_clamped_one(values[i], params.scale, low_one, high_one);
+    const double difference = static_cast<double>(values[i]) - rounded * params.scale;
+    total += difference * difference * (importance != nullptr ? importance[i] : 1.0F);
+  }
+  return total;
+}
+
+double quantization_error_kernel(const float* values, const float* importance, size_t count,
+                                 QuantParams params, IntRange range) {
+  double total = 0;
+  for (size_t begin = 0; begin < count; begin += kSumBlock) {
+    const float* block_importance = importance != nullptr ? importance + begin : nullptr;
+    total += error_of_block(values + begin, block_importance, std::min(kSumBlock, count - begin),
+                            params, range);
+  }
+  return total;
+}
+
+}  // namespace mcompress::numerics::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace mcompress::numerics::simd {
+
+HWY_EXPORT(min_max_kernel);
+HWY_EXPORT(column_min_max_kernel);
+HWY_EXPORT(quantize_int8_kernel);
+HWY_EXPORT(quantize_uint8_kernel);
+HWY_EXPORT(quantize_row_kernel);
+HWY_EXPORT(dequantize_int8_kernel);
+HWY_EXPORT(dequantize_uint8_kernel);
+HWY_EXPORT(quantization_error_kernel);
+
+MinMax min_max(std::span<const float> values) {
+  return HWY_DYNAMIC_DISPATCH(min_max_kernel)(values.data(), values.size());
+}
+
+int64_t column_min_max(std::span<const float> row, std::span<float> min, std::span<float> max) {
+  return HWY_DYNAMIC_DISPATCH(column_min_max_kernel)(row.data(), row.size(), min.data(),
+                                                     max.data());
+}
+
+void quantize(std::span<const float> values, QuantParams params, IntRange range,
+              std::span<int8_t> stored) {
+  HWY_DYNAMIC_DISPATCH(quantize_int8_kernel)
+  (values.data(), values.size(), params, range, stored.data());
+}
+
+void quantize(std::span<const float> values, QuantParams params, IntRange range,
+              std::span<uint8_t> stored) {
+  HWY_DYNAMIC_DISPATCH(quantize_uint8_kernel)
+  (values.data(), values.size(), params, range, stored.data());
+}
+
+void quantize_row(std::span<const float> values, std::span<const float> scales, IntRange range,
+                  std::span<int8_t> stored) {
+  HWY_DYNAMIC_DISPATCH(quantize_row_kernel)
+  (values.data(), scales.data(), values.size(), range, stored.data());
+}
+
+void dequantize(std::span<const int8_t> stored, QuantParams params, std::span<float> values) {
+  HWY_DYNAMIC_DISPATCH(dequantize_int8_kernel)(stored.data(), stored.size(), params, values.data());
+}
+
+void dequantize(std::span<const uint8_t> stored, QuantParams params, std::span<float> values) {
+  HWY_DYNAMIC_DISPATCH(dequantize_uint8_kernel)
+  (stored.data(), stored.size(), params, values.data());
+}
+
+double quantization_error(std::span<const float> values, std::span<const float> importance,
+                          QuantParams params, IntRange range) {
+  return HWY_DYNAMIC_DISPATCH(quantization_error_kernel)(
+      values.data(), importance.empty() ? nullptr : importance.data(), values.size(), params,
+      range);
+}
+
+}  // namespace mcompress::numerics::simd
+#endif  // HWY_ONCE
