@@ -30,6 +30,7 @@ set(MCOMPRESS_LAYER_RULES
   "layer tools core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
 
   "public error.h support"
+  "public interrupt.h support"
   "public tensor.h ir"
   "public model.h ir"
   "public value_types.h ir"

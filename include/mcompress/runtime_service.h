@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mcompress/dataset.h"
+#include "mcompress/interrupt.h"
 #include "mcompress/model.h"
 #include "mcompress/value_types.h"
 
@@ -97,12 +98,5 @@ struct Latency {
 };
 std::vector<Latency> measure_latency(std::span<Session* const> sessions, const Feeds& feeds,
                                      int pairs, double max_seconds);
-
-/// Asks every Run under way, and those to come, to stop with kInterrupted. Async-signal-unsafe:
-/// call from the signal thread.
-void request_interrupt();
-bool interrupt_requested();
-/// Throws kInterrupted if asked to stop.
-void check_interrupt();
 
 }  // namespace mcompress

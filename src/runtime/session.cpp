@@ -8,7 +8,7 @@
 #include <chrono>
 #include <utility>
 
-#include "runtime/interrupt.h"
+#include "support/interrupt.h"
 
 namespace mcompress::runtime {
 namespace {
@@ -125,7 +125,7 @@ OrtSession::Bound OrtSession::bind(const Feeds& feeds) const {
 
 std::vector<Ort::Value> OrtSession::execute(const Bound& bound) {
   Ort::RunOptions options;
-  const ActiveRun active([&options] { options.SetTerminate(); });
+  const support::ActiveRun active([&options] { options.SetTerminate(); });
   return session_.Run(options, bound.input_names.data(), bound.inputs.data(), bound.inputs.size(),
                       bound.output_names.data(), bound.output_names.size());
 }

@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -167,7 +168,8 @@ class BodyHoister {
   /// The body as a model of its own; nullopt where a type that it needs is unknown.
   std::optional<onnx::ModelProto> hoist(Graph& body) const {
     onnx::ModelProto result;
-    result.set_ir_version(model_.proto().ir_version());
+    // Captured constants become initializers that are no inputs, which begins with IR version 4.
+    result.set_ir_version(std::max<int64_t>(4, model_.proto().ir_version()));
     *result.mutable_opset_import() = model_.proto().opset_import();
     *result.mutable_functions() = model_.proto().functions();
     *result.mutable_graph() = *protos_.at(&body);

@@ -21,7 +21,11 @@ struct CodePoint {
 CodePoint decode_at(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(at);
-  const size_t bytes = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+  const size_t bytes = first < 0x80    ? 1
+                       : first >= 0xF0 ? 4
+                       : first >= 0xE0 ? 3
+                       : first >= 0xC0 ? 2
+                                       : 1;
   if (bytes == 1 || at + bytes > text.size()) return {first, 1};
   uint32_t value = first & (0xFFu >> (bytes + 1));
   for (size_t i = 1; i < bytes; ++i) {
@@ -155,7 +159,8 @@ void TextTable::add_row(std::vector<Cell> cells) {
 std::vector<size_t> TextTable::fit(size_t width) const {
   std::vector<size_t> widths(columns_.size(), 0);
   for (const auto& row : rows_) {
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], display_width(row[c].text));
+    for (size_t c = 0; c < row.size(); ++c)
+      widths[c] = std::max(widths[c], display_width(row[c].text));
   }
   size_t total = 0;
   for (size_t c = 0; c < widths.size(); ++c) {
@@ -166,8 +171,9 @@ std::vector<size_t> TextTable::fit(size_t width) const {
   while (total > width) {
     size_t widest = widths.size();
     for (size_t c = 0; c < widths.size(); ++c) {
-      const bool can = columns_[c].may_shrink &&
-                       widths[c] > std::max(columns_[c].least_width, display_width(columns_[c].title));
+      const bool can =
+          columns_[c].may_shrink &&
+          widths[c] > std::max(columns_[c].least_width, display_width(columns_[c].title));
       if (can && (widest == widths.size() || widths[c] > widths[widest])) widest = c;
     }
     if (widest == widths.size()) break;

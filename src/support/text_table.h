@@ -19,8 +19,8 @@ std::string wrap_text(std::string_view text, size_t width, size_t indent = 0);
 
 enum class Align { kLeft, kRight };
 
-/// A table without rules: a heading (where any column has a title), cells separated by two spaces, columns as wide as their widest
-/// cell. Lines never end in a blank.
+/// A table without rules: a heading (where any column has a title), cells separated by two spaces,
+/// columns as wide as their widest cell. Lines never end in a blank.
 class TextTable {
  public:
   struct Column {

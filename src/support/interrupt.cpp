@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/interrupt.h"
+#include "support/interrupt.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,10 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "mcompress/runtime_service.h"
+#include "mcompress/error.h"
+#include "mcompress/interrupt.h"
 
 namespace mcompress {
-namespace runtime {
+namespace support {
 namespace {
 
 struct State {
@@ -40,16 +41,16 @@ ActiveRun::~ActiveRun() {
 
 void clear_interrupt() { state().requested = false; }
 
-}  // namespace runtime
+}  // namespace support
 
 void request_interrupt() {
-  auto& state = runtime::state();
+  auto& state = support::state();
   const std::lock_guard lock(state.mutex);
   state.requested = true;
   for (const auto* stop : state.active) (*stop)();
 }
 
-bool interrupt_requested() { return runtime::state().requested; }
+bool interrupt_requested() { return support::state().requested; }
 
 void check_interrupt() {
   if (interrupt_requested()) throw Error(ErrorCode::kInterrupted, "interrupted");

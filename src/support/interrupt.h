@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to src/runtime and its tests.
 #pragma once
 
 #include <functional>
 
-namespace mcompress::runtime {
+namespace mcompress::support {
 
 /// While it lives, an interrupt calls `stop` (once, from the thread that interrupts). Throws
 /// kInterrupted when an interrupt was asked for already.
@@ -22,4 +21,4 @@ class ActiveRun {
 /// Forgets an interrupt, for tests.
 void clear_interrupt();
 
-}  // namespace mcompress::runtime
+}  // namespace mcompress::support
