@@ -7,13 +7,15 @@
 #   external PREFIX FOLDER...     <PREFIX...> is included by these folders only
 #   forbidden HEADER FOLDER...    <HEADER> is not for these folders
 #   word WORD PATH...             WORD appears in code under these paths only
-# (runtime/ edits the copies that sessions are made from; the model itself changes through ir only.)
-# `services` are interfaces without code; `core` is src/*.cpp, `tools` is tools/mcompress.
+# `services` are interfaces without code, `plans` plain structs (Recipe, RunReport); `core` is src/*.cpp,
+# `tools` is tools/mcompress. runtime/ and analysis/extract edit the copies that sessions are made
+# from; the model itself changes through ir only. data reads TensorProto files.
 set(MCOMPRESS_LAYER_RULES
   "layer support"
   "layer numerics support"
   "layer ir support"
   "layer services ir support"
+  "layer plans pass services ir support"
   "layer forms ir support numerics"
   "layer opset ir support"
   "layer analysis ir forms support"
@@ -21,13 +23,13 @@ set(MCOMPRESS_LAYER_RULES
   "layer data runtime ir numerics support services"
   "layer calibration runtime ir numerics support services"
   "layer evaluation runtime ir numerics data support services"
-  "layer pass ir analysis support services"
+  "layer pass ir analysis support services plans"
   "layer passes pass ir forms analysis numerics opset support services"
-  "layer recipe pass support services"
-  "layer report support"
-  "layer search pass evaluation analysis numerics ir support services"
-  "layer core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
-  "layer tools core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
+  "layer recipe pass support services plans"
+  "layer report support plans"
+  "layer search pass evaluation analysis numerics ir support services plans"
+  "layer core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
+  "layer tools core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
 
   "public error.h support"
   "public interrupt.h support"
@@ -42,11 +44,11 @@ set(MCOMPRESS_LAYER_RULES
   "public config_value.h services"
   "public options.h pass"
   "public pass.h pass"
-  "public recipe.h recipe"
-  "public report.h report"
+  "public recipe.h plans"
+  "public report.h plans"
   "public mcompress.h core"
 
-  "external onnx/ ir opset runtime"
+  "external onnx/ ir opset runtime analysis data"
   "external google/protobuf/ ir opset runtime"
   "external onnxruntime runtime"
   "external yaml-cpp/ recipe"
@@ -80,7 +82,7 @@ set(MCOMPRESS_LAYER_RULES
   "word rand( nowhere/"
   "word system_clock nowhere/"
   "word random_device nowhere/"
-  "word mutable_graph( src/ir/ src/runtime/")
+  "word mutable_graph( src/ir/ src/runtime/ src/analysis/extract")
 
 list(JOIN MCOMPRESS_LAYER_RULES "\n" layer_rules)
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/layers.txt CONTENT "${layer_rules}\n" @ONLY)

@@ -20,7 +20,7 @@ function(mcompress_passes folder tests sources generated)
     endif()
   endforeach()
   if(untested AND MCOMPRESS_BUILD_TESTS)
-    message(FATAL_ERROR "every pass has a test of its own:\n${untested}")
+    message(${MCOMPRESS_UNTESTED_PASS} "every pass has a test of its own:\n${untested}")
   endif()
   file(CONFIGURE OUTPUT ${generated} @ONLY CONTENT "// Generated from src/passes/*.cpp by cmake/PassRegistry.cmake.
 #include \"mcompress/pass.h\"

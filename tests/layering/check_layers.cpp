@@ -71,7 +71,9 @@ std::string code_only(const std::string& text) {
       const std::string close = ")" + text.substr(i + 2, open - i - 2) + "\"";
       end = std::min(text.find(close, open), text.size() - close.size()) + close.size();
       blank(i + 1, end);
-    } else if (text[i] == '"' || (text[i] == '\'' && (i == 0 || !std::isalnum(static_cast<unsigned char>(text[i - 1]))))) {
+    } else if (text[i] == '"' ||
+               (text[i] == '\'' &&
+                (i == 0 || !std::isalnum(static_cast<unsigned char>(text[i - 1]))))) {
       while (end < text.size() && text[end] != text[i] && text[end] != '\n') {
         end += text[end] == '\\' ? 2U : 1U;
       }
@@ -86,10 +88,12 @@ std::string code_only(const std::string& text) {
 bool is_identifier(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 bool contains_word(std::string_view line, std::string_view word) {
-  for (std::size_t at = line.find(word); at != std::string_view::npos; at = line.find(word, at + 1)) {
+  for (std::size_t at = line.find(word); at != std::string_view::npos;
+       at = line.find(word, at + 1)) {
     const std::size_t end = at + word.size();
     const bool starts = at == 0 || !is_identifier(line[at - 1]);
-    const bool ends = end == line.size() || !is_identifier(word.back()) || !is_identifier(line[end]);
+    const bool ends =
+        end == line.size() || !is_identifier(word.back()) || !is_identifier(line[end]);
     if (starts && ends) return true;
   }
   return false;
@@ -180,7 +184,8 @@ class Checker {
 
   void check_layer(const std::string& name) {
     std::string target = name.substr(0, name.find('/'));
-    if (target == "mcompress" && path_.starts_with("tools/") && fs::exists(root_ / "tools" / name)) {
+    if (target == "mcompress" && path_.starts_with("tools/") &&
+        fs::exists(root_ / "tools" / name)) {
       return;  // tools/mcompress/command.h, rooted at tools
     }
     if (target == "mcompress") {
@@ -211,7 +216,9 @@ class Checker {
         return path_.starts_with(home);
       });
       if (!at_home && contains_word(line, word)) {
-        report("'" + word + "' is for " + *homes.begin() + " only");
+        std::string places;
+        for (const std::string& home : homes) places += " " + home;
+        report("'" + word + "' is only for" + places);
       }
     }
   }
