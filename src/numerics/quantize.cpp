@@ -116,7 +116,7 @@ QuantizedBias quantize_bias(std::span<const float> bias, float input_scale,
   const auto limit = static_cast<double>(std::max<int64_t>(kMax - headroom, 1));
   QuantizedBias result;
   result.values.resize(bias.size());
-  result.scale_growth.assign(weight_scales.size(), 1.0F);
+  result.weight_scales.assign(weight_scales.begin(), weight_scales.end());
   for (size_t i = 0; i < bias.size(); ++i) {
     const size_t channel = weight_scales.size() == 1 ? 0 : i;
     const float scale = input_scale * weight_scales[channel];
@@ -126,12 +126,11 @@ QuantizedBias quantize_bias(std::span<const float> bias, float input_scale,
       continue;
     }
     result.fits = false;
-    // From the exact product, for the rounded one may be zero; a little more, to fit after
-    // rounding.
-    const double exact = static_cast<double>(input_scale) * weight_scales[channel];
-    const double growth = std::abs(static_cast<double>(bias[i])) / (exact * limit) * 1.000001;
-    result.scale_growth[channel] =
-        std::max(result.scale_growth[channel], static_cast<float>(growth));
+    // A little more than needed, to fit after rounding.
+    const double product = std::max(std::abs(static_cast<double>(bias[i])) / limit,
+                                    static_cast<double>(std::numeric_limits<float>::min()));
+    const auto wanted = static_cast<float>(product / input_scale * 1.000001);
+    result.weight_scales[channel] = std::max(result.weight_scales[channel], wanted);
     result.values[i] = static_cast<int32_t>(bias[i] > 0 ? limit : -limit);
   }
   return result;

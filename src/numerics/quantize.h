@@ -44,9 +44,9 @@ MinMax min_max(std::span<const float> values);
 /// 0.
 struct QuantizedBias {
   std::vector<int32_t> values;
-  /// Factor >= 1 by which each weight scale must grow (and its weights be quantized again, and this
-  /// function called again) for the bias to fit; all 1 when `values` is usable as it is.
-  std::vector<float> scale_growth;
+  /// The given scales, larger where the bias does not fit: quantize those channels again with these
+  /// and call again. The same as given when `fits`.
+  std::vector<float> weight_scales;
   bool fits = true;
 };
 /// `weight_scales` holds one scale, or one per bias element. `headroom` is what the accumulator

@@ -24,8 +24,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatTag = hn::ScalableTag<float>;
 using IntTag = hn::RebindToSigned<FloatTag>;
 
-// Values that are squared and added before the float lanes are emptied into a double.
-constexpr size_t kSumBlock = 4096;
+// Values after which float sums are emptied into a double, and non-finite values looked for. A
+// multiple of every number of lanes.
+constexpr size_t kBlock = 4096;
 
 inline bool is_finite(float value) { return std::abs(value) <= std::numeric_limits<float>::max(); }
 
@@ -35,34 +36,59 @@ auto finite_mask(V value) {
   return hn::Le(hn::Abs(value), hn::Set(d, std::numeric_limits<float>::max()));
 }
 
-MinMax min_max_kernel(const float* values, size_t count) {
+inline void take_finite(float value, MinMax& extent) {
+  if (!is_finite(value)) {
+    ++extent.non_finite;
+    return;
+  }
+  extent.min = std::min(extent.min, value);
+  extent.max = std::max(extent.max, value);
+}
+
+// Extent of a multiple of 4 vectors in which all values are finite; false if some are not.
+// Four accumulators, for the latency of one is longer than its loads take.
+bool finite_extent(const float* values, size_t count, MinMax& extent) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
+  auto min0 = hn::LoadU(d, values);
+  auto min1 = min0, min2 = min0, min3 = min0;
+  auto max0 = min0, max1 = min0, max2 = min0, max3 = min0;
+  auto odd0 = hn::Zero(d), odd1 = odd0, odd2 = odd0, odd3 = odd0;
+  // x - x is 0 for finite x and NaN else.
+  const auto take = [&](size_t at, auto& min, auto& max, auto& odd) HWY_ATTR {
+    const auto value = hn::LoadU(d, values + at);
+    min = hn::Min(min, value);
+    max = hn::Max(max, value);
+    odd = hn::Or(odd, hn::Sub(value, value));
+  };
+  for (size_t i = 0; i < count; i += 4 * lanes) {
+    take(i, min0, max0, odd0);
+    take(i + lanes, min1, max1, odd1);
+    take(i + 2 * lanes, min2, max2, odd2);
+    take(i + 3 * lanes, min3, max3, odd3);
+  }
+  const auto odd = hn::Or(hn::Or(odd0, odd1), hn::Or(odd2, odd3));
+  if (!hn::AllFalse(d, hn::IsNaN(odd))) return false;
+  const auto min = hn::MinOfLanes(d, hn::Min(hn::Min(min0, min1), hn::Min(min2, min3)));
+  const auto max = hn::MaxOfLanes(d, hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
+  extent.min = std::min(extent.min, hn::GetLane(min));
+  extent.max = std::max(extent.max, hn::GetLane(max));
+  return true;
+}
+
+MinMax min_max_kernel(const float* values, size_t count) {
+  const FloatTag d;
+  const size_t step = 4 * hn::Lanes(d);
   MinMax result;
-  auto min = hn::Set(d, result.min);
-  auto max = hn::Set(d, result.max);
-  const auto inf = min;
-  const auto minus_inf = max;
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto value = hn::LoadU(d, values + i);
-    const auto is_good = finite_mask(value);
-    min = hn::Min(min, hn::IfThenElse(is_good, value, inf));
-    max = hn::Max(max, hn::IfThenElse(is_good, value, minus_inf));
-    if (HWY_UNLIKELY(!hn::AllTrue(d, is_good))) {
-      result.non_finite += static_cast<int64_t>(lanes - hn::CountTrue(d, is_good));
+  while (count - i >= step) {
+    const size_t block = std::min(kBlock, (count - i) / step * step);
+    if (!finite_extent(values + i, block, result)) {
+      for (size_t j = i; j < i + block; ++j) take_finite(values[j], result);
     }
+    i += block;
   }
-  result.min = hn::GetLane(hn::MinOfLanes(d, min));
-  result.max = hn::GetLane(hn::MaxOfLanes(d, max));
-  for (; i < count; ++i) {
-    if (!is_finite(values[i])) {
-      ++result.non_finite;
-      continue;
-    }
-    result.min = std::min(result.min, values[i]);
-    result.max = std::max(result.max, values[i]);
-  }
+  for (; i < count; ++i) take_finite(values[i], result);
   return result;
 }
 
@@ -221,9 +247,9 @@ double error_of_block(const float* values, const float* importance, size_t count
 double quantization_error_kernel(const float* values, const float* importance, size_t count,
                                  QuantParams params, IntRange range) {
   double total = 0;
-  for (size_t begin = 0; begin < count; begin += kSumBlock) {
+  for (size_t begin = 0; begin < count; begin += kBlock) {
     const float* block_importance = importance != nullptr ? importance + begin : nullptr;
-    total += error_of_block(values + begin, block_importance, std::min(kSumBlock, count - begin),
+    total += error_of_block(values + begin, block_importance, std::min(kBlock, count - begin),
                             params, range);
   }
   return total;
