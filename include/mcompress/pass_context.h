@@ -96,7 +96,7 @@ class PassContext {
     std::shared_ptr<OpsetService> opset;
     std::shared_ptr<Progress> progress;
     /// One sample that the model can be fed with, where there is data.
-    std::optional<Feeds> sample;
+    std::optional<Feeds> sample = {};
     Target target;
     uint64_t seed = 0;
     int threads = 1;
@@ -114,6 +114,8 @@ class PassContext {
   int threads() const { return services_.threads; }
   /// Types of the values of `model` as it is now: asks the runtime, keeps the answer until the next edit.
   const ValueTypes& types(const Model& model);
+  /// Whoever puts an older state back into a Model calls this.
+  void forget_types() { types_of_ = nullptr; }
   /// Raises the model's opset to at least `version`. Returns whether it changed; throws Unsupported.
   bool require_opset(Model& model, int64_t version);
   /// Seed for random numbers of this node in this step; independent of order and threads.
@@ -149,6 +151,11 @@ class PassContext {
   /// Forgets what was recorded (before each step).
   void clear_records();
 
+  /// Layers, by output, that this step must leave alone, with the reason (see pass/late_refusal.h).
+  void refuse(const std::string& layer_output, std::string reason);
+  const std::string* refused(const std::string& layer_output) const;
+  void clear_refusals() { refused_.clear(); }
+
  private:
   Services services_;
   LayerSelection selection_;
@@ -157,6 +164,7 @@ class PassContext {
   std::vector<Decision> decisions_;
   std::vector<Skip> skips_;
   std::vector<std::string> warnings_;
+  std::map<std::string, std::string> refused_;
   ValueTypes types_;
   const Model* types_of_ = nullptr;
   uint64_t types_at_ = 0;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mcompress/interrupt.h"
+#include "mcompress/pass.h"
+#include "mcompress/pass_context.h"
+#include "pass/late_refusal.h"
+
+namespace mcompress {
+namespace {
+
+std::vector<Layer> select(Model& model, PassContext& context) {
+  const std::vector<Layer> layers = find_layers(model);
+  for (const auto& pattern : context.selection().unmatched(layers)) {
+    context.warn("pattern '" + pattern + "' matches no layer");
+  }
+  std::vector<Layer> selected;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    std::string reason = context.selection().reason_to_skip(layers, i);
+    if (const auto* const refused = context.refused(layers[i].output)) reason = *refused;
+    if (reason.empty()) {
+      selected.push_back(layers[i]);
+    } else {
+      context.skipped(layers[i], std::move(reason));
+    }
+  }
+  return selected;
+}
+
+}  // namespace
+
+bool LayerPass::run(Model& model, PassContext& context) {
+  std::vector<Layer> layers = select(model, context);
+  const uint64_t untouched = model.edit_count();
+  prepare(model, context, layers);
+  bool changed = model.edit_count() != untouched;
+  context.progress().begin(info().name, layers.size());
+  for (Layer& layer : layers) {
+    check_interrupt();
+    context.progress().advance();
+    if (!layer.node.alive()) continue;  // an earlier layer's rewrite took it along
+    const uint64_t before = model.edit_count();
+    try {
+      changed |= run_on_layer(layer, context);
+    } catch (const Unsupported& refusal) {
+      if (model.edit_count() != before) throw LateRefusal{layer.output, refusal.reason()};
+      context.skipped(layer, refusal.reason());
+    } catch (Error& error) {
+      error.with_context("layer " + layer.name);
+      throw;
+    }
+  }
+  context.progress().end();
+  changed |= finish(model, context);
+  return changed;
+}
+
+}  // namespace mcompress

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pass/manager.h"
+
+#include <chrono>
+
+#include "pass/late_refusal.h"
+
+namespace mcompress {
+namespace {
+
+std::string quoted(const ConfigValue& value) {
+  return value.quoted ? '"' + value.scalar + '"' : value.scalar;
+}
+
+}  // namespace
+
+std::string one_line(const ConfigValue& options) {
+  std::string text;
+  switch (options.kind) {
+    case ConfigValue::Kind::kNull: return "null";
+    case ConfigValue::Kind::kScalar: return quoted(options);
+    case ConfigValue::Kind::kList:
+      for (const auto& item : options.list) text += (text.empty() ? "" : ", ") + one_line(item);
+      return "[" + text + "]";
+    case ConfigValue::Kind::kMap:
+      for (const auto& entry : options.map) {
+        text += (text.empty() ? "" : ", ") + entry.key + ": " + one_line(entry.value);
+      }
+      return text;
+  }
+  return text;
+}
+
+std::unique_ptr<Pass> PassManager::bind(const StepSpec& step) const {
+  std::unique_ptr<Pass> pass = passes_.create(step.pass);
+  OptionSet options;
+  pass->describe(options);
+  std::vector<Diagnostic> problems;
+  options.bind(step.options, step.pass, problems);
+  if (problems.empty()) {
+    const std::string complaint = pass->check_options();
+    if (!complaint.empty()) problems.push_back({step.where, step.pass + ": " + complaint, "", false});
+  }
+  if (problems.empty()) return pass;
+  std::string message;
+  for (const auto& problem : problems) message += (message.empty() ? "" : "\n") + problem.str();
+  throw Error(ErrorCode::kRecipe, message);
+}
+
+void PassManager::check_services(const Pass& pass) const {
+  if (pass.info().needs.runtime) context_.runtime();
+  if (pass.info().needs.calibration) context_.calibration();
+}
+
+PassOutcome PassManager::run(Model& model, const StepSpec& step) {
+  const auto begin = std::chrono::steady_clock::now();
+  context_.clear_records();
+  context_.clear_refusals();
+  context_.forget_types();
+  context_.set_selection(LayerSelection(step.only, step.skip));
+  PassOutcome outcome;
+  {
+    OptionSet options;
+    const auto pass = bind(step);
+    pass->describe(options);
+    outcome.options = one_line(options.effective());
+  }
+  Model snapshot = model.clone();
+  try {
+    const Fingerprint before = model.fingerprint();
+    outcome.changed = run_restarting(model, step);
+    const bool differs = model.fingerprint() != before;
+    if (differs != outcome.changed) {
+      throw Error(ErrorCode::kBug, std::string("says the model ") +
+                                       (outcome.changed ? "changed" : "is unchanged") +
+                                       ", and it " + (differs ? "changed" : "did not"));
+    }
+    if (outcome.changed) verify(model, step.pass);
+  } catch (Error& error) {
+    model = std::move(snapshot);
+    error.with_context(step.pass);
+    throw;
+  } catch (const Unsupported& refusal) {
+    // The whole step cannot be done on this model: it is skipped, and the report says why.
+    model = std::move(snapshot);
+    context_.warn(step.pass + ": nothing done: " + refusal.reason());
+    outcome.changed = false;
+  }
+  outcome.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return outcome;
+}
+
+bool PassManager::run_restarting(Model& model, const StepSpec& step) {
+  const Model snapshot = model.clone();
+  for (;;) {
+    const auto pass = bind(step);
+    check_services(*pass);
+    try {
+      return pass->run(model, context_);
+    } catch (const LateRefusal& refusal) {
+      model = snapshot.clone();
+      context_.forget_types();
+      context_.clear_records();
+      context_.refuse(refusal.layer_output, refusal.reason);
+    }
+  }
+}
+
+void PassManager::verify(const Model& model, const std::string& pass) const {
+  if (!context_.has_runtime()) return;
+  if (const auto why = context_.runtime().load_error(model)) {
+    throw Error(ErrorCode::kBug, "the model that " + pass + " made does not load: " + *why)
+        .hint("leave the layer out with skip, and report this with the model");
+  }
+}
+
+}  // namespace mcompress

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mcompress/pass_context.h"
+
+#include "mcompress/pass.h"
+#include "support/hash.h"
+
+namespace mcompress {
+namespace {
+
+class NoProgress final : public Progress {
+ public:
+  void begin(std::string_view, size_t) override {}
+  void advance(size_t) override {}
+  void end() override {}
+};
+
+}  // namespace
+
+std::string_view fidelity_name(Fidelity fidelity) {
+  switch (fidelity) {
+    case Fidelity::kExact: return "exact";
+    case Fidelity::kRounding: return "rounding";
+    case Fidelity::kLossy: return "lossy";
+    case Fidelity::kTraining: return "training";
+  }
+  return "";
+}
+
+PassContext::PassContext(Services services) : services_(std::move(services)) {
+  if (!services_.progress) services_.progress = std::make_shared<NoProgress>();
+}
+
+RuntimeService& PassContext::runtime() {
+  if (services_.runtime) return *services_.runtime;
+  throw Error(ErrorCode::kRuntime, "this pass needs ONNX Runtime, which is not open")
+      .hint("tools/setup fetches it");
+}
+
+CalibrationService& PassContext::calibration() {
+  if (services_.calibration) return *services_.calibration;
+  throw Error(ErrorCode::kData, "this pass needs calibration data, and there is none")
+      .hint("give some with --data calibration=FILE, or under data: in the recipe");
+}
+
+OpsetService& PassContext::opset() {
+  if (services_.opset) return *services_.opset;
+  throw Error(ErrorCode::kBug, "no service raises opsets here");
+}
+
+Progress& PassContext::progress() { return *services_.progress; }
+
+const ValueTypes& PassContext::types(const Model& model) {
+  if (types_of_ != &model || types_at_ != model.edit_count()) {
+    types_ = runtime().infer_types(model, services_.sample ? &*services_.sample : nullptr);
+    types_of_ = &model;
+    types_at_ = model.edit_count();
+  }
+  return types_;
+}
+
+bool PassContext::require_opset(Model& model, int64_t version) {
+  if (model.opset() >= version) return false;
+  return opset().raise(model, version, types(model));
+}
+
+uint64_t PassContext::random_seed(const NodeRef& node) const {
+  support::Hasher hasher;
+  hasher.update(std::to_string(services_.seed));
+  hasher.update("/" + std::to_string(step_) + "/");
+  hasher.update(node.output_name(0));
+  return hasher.digest().low;
+}
+
+void PassContext::count(std::string_view counter, int64_t by) {
+  counters_[std::string(counter)] += by;
+}
+
+void PassContext::decided(const Layer& layer, LayerDecision decision) {
+  decisions_.push_back({layer.name, layer.output, std::move(decision)});
+}
+
+void PassContext::skipped(const Layer& layer, std::string reason) {
+  skips_.push_back({layer.name, layer.output, std::move(reason)});
+}
+
+void PassContext::skipped(const NodeRef& node, std::string reason) {
+  skips_.push_back({node.label(), node.output_name(0), std::move(reason)});
+}
+
+void PassContext::warn(std::string message) {
+  for (const auto& old : warnings_) {
+    if (old == message) return;
+  }
+  warnings_.push_back(std::move(message));
+}
+
+void PassContext::refuse(const std::string& layer_output, std::string reason) {
+  refused_[layer_output] = std::move(reason);
+}
+
+const std::string* PassContext::refused(const std::string& layer_output) const {
+  const auto it = refused_.find(layer_output);
+  return it == refused_.end() ? nullptr : &it->second;
+}
+
+void PassContext::clear_records() {
+  counters_.clear();
+  decisions_.clear();
+  skips_.clear();
+  warnings_.clear();
+}
+
+}  // namespace mcompress
