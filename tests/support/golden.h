@@ -43,8 +43,8 @@ inline std::string first_difference(const std::string& expected, const std::stri
     const bool more_right = static_cast<bool>(std::getline(b, right));
     if (!more_left && !more_right) return "only the end of the last line differs";
     if (more_left != more_right || left != right) {
-      return "line " + std::to_string(line) + "\n  expected: " +
-             (more_left ? left : "(end)") + "\n  actual:   " + (more_right ? right : "(end)");
+      return "line " + std::to_string(line) + "\n  expected: " + (more_left ? left : "(end)") +
+             "\n  actual:   " + (more_right ? right : "(end)");
     }
   }
 }

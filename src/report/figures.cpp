@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+
+#include "support/units.h"
+
+namespace mcompress::reporting {
+namespace {
+
+constexpr int kMostDigits = 6;
+
+int least_digits(const MetricFigure& figure) { return figure.is_points ? 1 : 3; }
+
+// How a metric moves, in points, decibels or per cent of the value before.
+struct ChangeScale {
+  double factor = 1;
+  const char* unit = "";
+};
+
+ChangeScale change_scale(const MetricFigure& before) {
+  // A drop is positive when things get worse; what is printed is the change of the value itself.
+  const double sign = before.higher_is_better ? -1 : 1;
+  if (before.is_points) return {sign * 100, " pt"};
+  if (before.name == "sqnr") return {sign, " dB"};
+  if (before.value != 0) return {sign * 100 / std::fabs(before.value), " %"};
+  return {sign, ""};
+}
+
+std::string change_text(const ChangeScale& scale, double drop) {
+  const double change = drop * scale.factor;
+  return format_signed(change, digits_that_differ(change, 0, 1, kMostDigits)) + scale.unit;
+}
+
+// "95 %: -0.90 to +0.30 pt".
+std::string interval_text(const ChangeScale& scale, double drop_low, double drop_high) {
+  const double ends[] = {drop_low * scale.factor, drop_high * scale.factor};
+  const double low = std::min(ends[0], ends[1]), high = std::max(ends[0], ends[1]);
+  const int digits = std::max(digits_that_differ(low, 0, 1, kMostDigits),
+                              digits_that_differ(high, 0, 1, kMostDigits));
+  return "95 %: " + format_signed(low, digits) + " to " + format_signed(high, digits) + scale.unit;
+}
+
+std::optional<double> drop_of(const Comparison& c) {
+  if (c.drop) return c.drop;
+  if (!c.metric_before || !c.metric_after) return std::nullopt;
+  const double change = c.metric_after->value - c.metric_before->value;
+  return c.metric_before->higher_is_better ? -change : change;
+}
+
+std::pair<std::string, std::string> metric_pair(const MetricFigure& before,
+                                                const MetricFigure& after) {
+  const int digits = metric_digits(before, {&after});
+  return {metric_text(before, digits), metric_text(after, digits)};
+}
+
+TotalRow metric_row(const Comparison& c) {
+  const auto [before, after] = metric_pair(*c.metric_before, *c.metric_after);
+  TotalRow row{c.metric_before->name, before, after, "", 0};
+  const std::optional<double> drop = drop_of(c);
+  if (!drop || !std::isfinite(*drop)) return row;
+  const ChangeScale scale = change_scale(*c.metric_before);
+  row.change = change_text(scale, *drop);
+  if (!c.drop_low || !c.drop_high) return row;
+  row.trend = *c.drop_low > 0 ? -1 : *c.drop_high < 0 ? 1 : 0;
+  row.change += " (" + interval_text(scale, *c.drop_low, *c.drop_high) + ", paired over " +
+                format_count(c.metric_after->samples) + " samples: " +
+                (row.trend < 0   ? "worse"
+                 : row.trend > 0 ? "better"
+                                 : "no difference seen") +
+                ")";
+  return row;
+}
+
+std::pair<std::string, std::string> latency_pair(double before, double after) {
+  std::string a = format_milliseconds(before), b = format_milliseconds(after);
+  if (a == b && before != after) {
+    a = format_significant(before, 5) + " ms";
+    b = format_significant(after, 5) + " ms";
+  }
+  return {a, b};
+}
+
+TotalRow latency_row(const LatencyFigure& before, const LatencyFigure& after) {
+  const auto [a, b] = latency_pair(before.median_ms, after.median_ms);
+  TotalRow row{"latency", a, b, format_ratio(after.ratio), 0};
+  if (after.pairs == 0) return row;
+  row.trend = after.ratio_high < 1 ? 1 : after.ratio_low > 1 ? -1 : 0;
+  const int digits = std::max(digits_that_differ(after.ratio_low, 1, 2, 4),
+                              digits_that_differ(after.ratio_high, 1, 2, 4));
+  row.change += fmt::format(
+      " (95 %: {} to {}, {} interleaved pairs: {})", format_fixed(after.ratio_low, digits),
+      format_fixed(after.ratio_high, digits), format_count(static_cast<uint64_t>(after.pairs)),
+      row.trend > 0   ? "faster"
+      : row.trend < 0 ? "slower"
+                      : "no difference seen");
+  return row;
+}
+
+std::string ratio_of(uint64_t before, uint64_t after) {
+  if (before == 0) return "";
+  return format_ratio(static_cast<double>(after) / static_cast<double>(before));
+}
+
+void add_bytes(std::vector<TotalRow>& rows, const char* what, uint64_t before, uint64_t after) {
+  if (before == 0 || after == 0) return;
+  const auto [a, b] = size_pair(before, after);
+  rows.push_back({what, a, b, ratio_of(before, after), 0});
+}
+
+void add_count(std::vector<TotalRow>& rows, const char* what, uint64_t before, uint64_t after) {
+  if (before == 0 || after == 0) return;
+  std::string a = format_large_count(before), b = format_large_count(after);
+  if (a == b && before != after) {
+    a = format_count(before);
+    b = format_count(after);
+  }
+  rows.push_back({what, a, b, ratio_of(before, after), 0});
+}
+
+// Runs of digits, with the points and commas inside them, become one mark.
+std::string without_numbers(const std::string& text, const char* mark) {
+  const auto digit = [&](size_t i) {
+    return i < text.size() && std::isdigit(static_cast<unsigned char>(text[i])) != 0;
+  };
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool in_word = i > 0 && std::isalpha(static_cast<unsigned char>(text[i - 1])) != 0;
+    if (!digit(i) || in_word) {
+      out += text[i];
+      continue;
+    }
+    while (digit(i + 1) ||
+           (i + 1 < text.size() && (text[i + 1] == '.' || text[i + 1] == ',') && digit(i + 2)))
+      ++i;
+    out += mark;
+  }
+  return out;
+}
+
+}  // namespace
+
+Comparison comparison_of(const RunReport& report) {
+  const bool bound = !report.steps.empty() && report.steps.back().size_is_bound;
+  return {report.size_before,      report.size_after,     report.metric_before,
+          report.metric_after,     report.metric_drop,    report.metric_drop_low,
+          report.metric_drop_high, report.latency_before, report.latency_after,
+          report.session_before,   report.session_after,  bound};
+}
+
+Comparison comparison_of(const CompareReport& report) {
+  return {report.size_before,      report.size_after,     report.metric_before,
+          report.metric_after,     report.metric_drop,    report.metric_drop_low,
+          report.metric_drop_high, report.latency_before, report.latency_after,
+          report.session_before,   report.session_after,  false};
+}
+
+std::vector<TotalRow> total_rows(const Comparison& c) {
+  std::vector<TotalRow> rows;
+  const SizeFigure &a = c.size_before, &b = c.size_after;
+  add_bytes(rows, "file", a.file_bytes, b.file_bytes);
+  if (c.size_is_bound && !rows.empty()) rows.back().after.insert(0, "<= ");
+  add_bytes(rows, "weights", a.weight_bytes, b.weight_bytes);
+  add_bytes(rows, "file, gzipped", a.gzip_bytes, b.gzip_bytes);
+  add_count(rows, "parameters", a.parameters, b.parameters);
+  add_count(rows, "non-zeros", a.nonzeros, b.nonzeros);
+  add_count(rows, "MACs", a.macs, b.macs);
+  if (c.metric_before && c.metric_after) rows.push_back(metric_row(c));
+  if (c.latency_before && c.latency_after) {
+    rows.push_back(latency_row(*c.latency_before, *c.latency_after));
+  }
+  if (c.session_before && c.session_after) {
+    const auto [load_a, load_b] = latency_pair(c.session_before->load_ms, c.session_after->load_ms);
+    const double ratio = c.session_after->load_ms / c.session_before->load_ms;
+    rows.push_back(
+        {"load time", load_a, load_b, std::isfinite(ratio) ? format_ratio(ratio) : "", 0});
+    add_bytes(rows, "memory, peak", c.session_before->peak_bytes, c.session_after->peak_bytes);
+    add_bytes(rows, "memory, steady", c.session_before->steady_bytes,
+              c.session_after->steady_bytes);
+  }
+  return rows;
+}
+
+std::string summary_line(const Comparison& c, const std::string& arrow) {
+  std::vector<std::string> parts;
+  if (c.size_before.file_bytes != 0 && c.size_after.file_bytes != 0) {
+    const auto [a, b] = size_pair(c.size_before.file_bytes, c.size_after.file_bytes);
+    parts.push_back(a + arrow + (c.size_is_bound ? "<= " : "") + b + " (" +
+                    ratio_of(c.size_before.file_bytes, c.size_after.file_bytes) + ")");
+  }
+  if (c.metric_before && c.metric_after) {
+    const auto [a, b] = metric_pair(*c.metric_before, *c.metric_after);
+    std::string text = c.metric_before->name + " " + a + arrow + b;
+    const std::optional<double> drop = drop_of(c);
+    if (drop && std::isfinite(*drop)) {
+      text += " (" + change_text(change_scale(*c.metric_before), *drop) + ")";
+    }
+    parts.push_back(std::move(text));
+  }
+  if (c.latency_before && c.latency_after) {
+    const auto [a, b] = latency_pair(c.latency_before->median_ms, c.latency_after->median_ms);
+    parts.push_back(a + arrow + b + " (" + format_ratio(c.latency_after->ratio) + ")");
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string metric_text(const MetricFigure& figure, int digits) {
+  if (figure.is_points) return format_percent(figure.value, digits);
+  return format_significant(figure.value, digits) + (figure.name == "sqnr" ? " dB" : "");
+}
+
+int metric_digits(const MetricFigure& base, const std::vector<const MetricFigure*>& others) {
+  int digits = least_digits(base);
+  for (const MetricFigure* other : others) {
+    if (other->value == base.value) continue;
+    while (digits < kMostDigits && metric_text(base, digits) == metric_text(*other, digits))
+      ++digits;
+  }
+  return digits;
+}
+
+std::string metric_with_interval(const MetricFigure& figure) {
+  const int digits = least_digits(figure);
+  std::string text = metric_text(figure, digits);
+  MetricFigure low = figure, high = figure;
+  low.value = figure.low;
+  high.value = figure.high;
+  if (figure.low == figure.high) return text + " (" + format_count(figure.samples) + " samples)";
+  return text + " (95 %: " + metric_text(low, digits) + " to " + metric_text(high, digits) + ", " +
+         format_count(figure.samples) + " samples)";
+}
+
+std::string latency_text(const LatencyFigure& figure) {
+  return format_milliseconds(figure.median_ms) + " (min " + format_milliseconds(figure.min_ms) +
+         ", spread " + format_milliseconds(figure.spread_ms) + ")";
+}
+
+std::pair<std::string, std::string> size_pair(uint64_t before, uint64_t after) {
+  std::string a = format_bytes(before), b = format_bytes(after);
+  if (a == b && before != after) return {format_count(before) + " B", format_count(after) + " B"};
+  return {std::move(a), std::move(b)};
+}
+
+std::string gate_text(const GateVerdict& gate) {
+  const std::string measured =
+      gate.measured_text.empty() ? format_significant(gate.measured, 4) : gate.measured_text;
+  std::string text = gate.limit + ": " + measured + ", " + (gate.holds ? "holds" : "fails");
+  if (gate.uncertain) text += " (uncertain: the interval straddles the limit)";
+  if (!gate.action.empty()) text += ", " + gate.action;
+  return text;
+}
+
+StepStatus step_status(const StepReport& step) {
+  const auto failed = std::find_if(step.gates.begin(), step.gates.end(),
+                                   [](const GateVerdict& gate) { return !gate.holds; });
+  if (failed != step.gates.end()) {
+    const std::string action =
+        failed->action.empty() && step.rolled_back ? "rolled back" : failed->action;
+    return {action.empty() ? "fails" : "fails, " + action, -1};
+  }
+  if (step.rolled_back) return {"rolled back", -1};
+  if (!step.changed) return {"no change", 0};
+  if (step.gates.empty()) return {"", 0};
+  const bool uncertain = std::any_of(step.gates.begin(), step.gates.end(),
+                                     [](const GateVerdict& gate) { return gate.uncertain; });
+  return {uncertain ? "holds, uncertain" : "holds", 1};
+}
+
+std::string step_label(const StepReport& step) {
+  return step.label.empty() ? step.name : step.label;
+}
+
+std::vector<std::pair<std::string, GateVerdict>> all_limits(const RunReport& report) {
+  std::vector<std::pair<std::string, GateVerdict>> limits;
+  for (const GateVerdict& gate : report.constraints) limits.emplace_back("whole run", gate);
+  for (const StepReport& step : report.steps) {
+    for (const GateVerdict& gate : step.gates) limits.emplace_back(step_label(step), gate);
+  }
+  std::stable_sort(limits.begin(), limits.end(),
+                   [](const auto& a, const auto& b) { return !a.second.holds && b.second.holds; });
+  return limits;
+}
+
+template <class Record>
+static std::vector<const Record*> lowest_sqnr(std::vector<const Record*> found, size_t count) {
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Record* a, const Record* b) { return *a->sqnr_db < *b->sqnr_db; });
+  found.resize(std::min(found.size(), count));
+  return found;
+}
+
+std::vector<const LayerReport*> worst_layers(const std::vector<LayerReport>& layers, size_t count) {
+  std::vector<const LayerReport*> found;
+  for (const LayerReport& layer : layers) {
+    const bool measured = layer.sqnr_db && !std::isnan(*layer.sqnr_db);
+    if (!layer.method.empty() && measured) found.push_back(&layer);
+  }
+  return lowest_sqnr(std::move(found), count);
+}
+
+std::vector<const ParityRecord*> worst_records(const std::vector<ParityRecord>& records,
+                                               size_t count) {
+  std::vector<const ParityRecord*> found;
+  for (const ParityRecord& record : records) {
+    if (record.sqnr_db && !std::isnan(*record.sqnr_db)) found.push_back(&record);
+  }
+  return lowest_sqnr(std::move(found), count);
+}
+
+std::string sqnr_text(const std::optional<double>& sqnr_db) {
+  if (!sqnr_db || std::isnan(*sqnr_db)) return "";
+  if (std::isinf(*sqnr_db)) return *sqnr_db > 0 ? "exact" : "nothing left";
+  return format_fixed(*sqnr_db, 1) + " dB";
+}
+
+std::string cosine_text(double cosine) {
+  return format_fixed(cosine, digits_that_differ(cosine, 1, 4, 9));
+}
+
+std::string bits_text(const LayerReport& layer, const std::string& arrow) {
+  const std::string before = format_significant(layer.bits_before, 3);
+  const std::string after = format_significant(layer.bits_after, 3);
+  return before == after ? after : before + arrow + after;
+}
+
+std::vector<SkipGroup> group_skips(const std::vector<SkipRecord>& skips) {
+  struct Entry {
+    SkipGroup group;
+    std::string first;
+    size_t order = 0;
+  };
+  std::map<std::string, Entry> found;
+  for (const SkipRecord& skip : skips) {
+    const std::string key = without_numbers(skip.reason, "…");
+    Entry& entry =
+        found.try_emplace(key, Entry{{skip.reason, 0}, skip.reason, found.size()}).first->second;
+    if (entry.first != skip.reason) entry.group.reason = key;
+    ++entry.group.count;
+  }
+  std::vector<Entry> entries;
+  for (auto& [key, entry] : found) entries.push_back(std::move(entry));
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return a.group.count != b.group.count ? a.group.count > b.group.count : a.order < b.order;
+  });
+  std::vector<SkipGroup> groups;
+  for (Entry& entry : entries) groups.push_back(std::move(entry.group));
+  return groups;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  if (shape.empty()) return "scalar";
+  std::string text;
+  for (const int64_t size : shape) {
+    if (!text.empty()) text += 'x';
+    text += size < 0 ? "?" : std::to_string(size);
+  }
+  return text;
+}
+
+std::string layer_label(const std::string& name, const std::string& output) {
+  return name.empty() ? output : name;
+}
+
+std::string environment_text(const EnvironmentReport& e) {
+  std::vector<std::string> parts;
+  if (!e.tool_version.empty()) parts.push_back("mcompress " + e.tool_version);
+  if (!e.runtime_version.empty()) parts.push_back("ONNX Runtime " + e.runtime_version);
+  if (!e.cpu.empty()) {
+    parts.push_back(e.cpu + (e.instruction_sets.empty() ? "" : " (" + e.instruction_sets + ")"));
+  }
+  if (!e.os.empty()) parts.push_back(e.os);
+  if (parts.empty()) return "";
+  parts.push_back(e.threads == 1 ? "1 thread" : fmt::format("{} threads", e.threads));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string share_text(double share) {
+  if (share == 0) return "";
+  return format_percent(share, digits_that_differ(share * 100, share < 0.5 ? 0 : 100, 1, 4));
+}
+
+}  // namespace mcompress::reporting

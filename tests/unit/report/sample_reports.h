@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "mcompress/report.h"
+
+namespace mcompress::testing {
+
+/// A run with everything in it: gates that hold, fail and roll back, skips, warnings, a long name.
+RunReport sample_run();
+/// The least that a run can say: no data, no steps.
+RunReport bare_run();
+InspectReport sample_inspect();
+CompareReport sample_compare();
+EvaluateReport sample_evaluate();
+
+}  // namespace mcompress::testing
