@@ -233,6 +233,8 @@ class Graph {
   void erase_initializer(const std::string& name);
   /// A name that no graph of the model uses.
   std::string fresh_name(std::string_view hint);
+  /// True when `fresh_name(name)` would give `name` itself; reserves nothing.
+  bool is_free(std::string_view name) const;
   /// Forgets the declared shapes of inner values and outputs of this graph (after a change of widths).
   void drop_value_info();
 

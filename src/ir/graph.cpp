@@ -358,6 +358,10 @@ std::string Graph::fresh_name(std::string_view hint) {
   }
 }
 
+bool Graph::is_free(std::string_view name) const {
+  return !name.empty() && !model_->impl().names.contains(std::string(name));
+}
+
 void Graph::drop_value_info() {
   if (proto_->value_info_size() == 0) return;
   ++model_->impl().edits;
