@@ -124,7 +124,7 @@ std::string Emitter::next_name(uint64_t& counter) const {
     for (uint64_t rest = counter++ + 1; rest > 0; rest = (rest - 1) / kLetters.size()) {
       name.insert(name.begin(), kLetters[(rest - 1) % kLetters.size()]);
     }
-    if (graph_->fresh_name(name) == name) return name;
+    if (graph_->is_free(name)) return name;
   }
 }
 
@@ -207,19 +207,19 @@ ValueRef Emitter::emit(const Chain& chain) {
 ValueRef replace_constant(const ValueRef& old, const ValueRef& end) {
   Graph& graph = old.scope();
   const std::string name = old.name();
-  const NodeRef constant_node = old.producer();
-  graph.replace_uses(old, end);
-  if (constant_node) {
-    graph.erase(constant_node);
+  const std::vector<Use> uses = old.uses();
+  const auto read_by_all = [&uses](const ValueRef& value) {
+    for (const Use& use : uses) use.node.graph().set_input(use.node, use.input, value);
+  };
+  read_by_all({});
+  if (const NodeRef constant = old.producer()) {
+    graph.erase(constant);
   } else {
     graph.erase_initializer(name);
   }
-  const std::vector<Use> uses = end.uses();
-  const NodeRef producer = end.producer();
-  if (!producer) return end;
-  graph.set_output(producer, end.producer_output(), name);
+  graph.set_output(end.producer(), end.producer_output(), name);
   const ValueRef renamed(&graph, name);
-  for (const Use& use : uses) use.node.graph().set_input(use.node, use.input, renamed);
+  read_by_all(renamed);
   return renamed;
 }
 

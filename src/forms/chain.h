@@ -82,8 +82,8 @@ class Emitter {
   std::map<std::string, std::string> shared_;  ///< content -> name of the initializer
 };
 
-/// Gives `end`, the end of a chain, the name of a constant that it takes the place of: all readers
-/// of `old` read the chain, `old` is erased and its name passes on. Returns the end.
+/// Puts `end`, the output of a node of the same graph that nobody reads yet, in the place of the constant
+/// `old`, which must not be a graph output: all its readers read `end`, which takes the name over.
 ValueRef replace_constant(const ValueRef& old, const ValueRef& end);
 
 }  // namespace mcompress::forms
