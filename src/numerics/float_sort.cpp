@@ -52,4 +52,8 @@ void sort_by_value(std::vector<WeightedValue>& values) {
   radix_sort(values, [](const WeightedValue& item) { return item.value; });
 }
 
+void sort_by_value(std::vector<IndexedValue>& values) {
+  radix_sort(values, [](const IndexedValue& item) { return item.value; });
+}
+
 }  // namespace mcompress::numerics

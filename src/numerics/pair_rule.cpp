@@ -60,18 +60,6 @@ int64_t sum_over_outputs(const ReductionLayout& layout, Fn fn) {
 
 }  // namespace
 
-ReductionLayout ReductionLayout::matrix(int64_t inputs, int64_t outputs) {
-  return {outputs, inputs, 1, 1, outputs, 0};
-}
-
-ReductionLayout ReductionLayout::transposed_matrix(int64_t outputs, int64_t inputs) {
-  return {outputs, inputs, 1, inputs, 1, 0};
-}
-
-ReductionLayout ReductionLayout::conv(int64_t outputs, int64_t channels, int64_t taps) {
-  return {outputs, channels, taps, channels * taps, taps, 1};
-}
-
 int64_t count_pair_violations(std::span<const int8_t> weights, const ReductionLayout& layout) {
   return sum_over_outputs(layout, [&](int64_t output) {
     int64_t count = 0;
