@@ -37,13 +37,14 @@ std::string change_text(const ChangeScale& scale, double drop) {
   return format_signed(change, digits_that_differ(change, 0, 1, kMostDigits)) + scale.unit;
 }
 
-// "95 %: -0.90 to +0.30 pt".
+// "95 % interval -0.9 to +0.3 pt".
 std::string interval_text(const ChangeScale& scale, double drop_low, double drop_high) {
   const double ends[] = {drop_low * scale.factor, drop_high * scale.factor};
   const double low = std::min(ends[0], ends[1]), high = std::max(ends[0], ends[1]);
   const int digits = std::max(digits_that_differ(low, 0, 1, kMostDigits),
                               digits_that_differ(high, 0, 1, kMostDigits));
-  return "95 %: " + format_signed(low, digits) + " to " + format_signed(high, digits) + scale.unit;
+  return "95 % interval " + format_signed(low, digits) + " to " + format_signed(high, digits) +
+         scale.unit;
 }
 
 std::optional<double> drop_of(const Comparison& c) {
@@ -61,19 +62,18 @@ std::pair<std::string, std::string> metric_pair(const MetricFigure& before,
 
 TotalRow metric_row(const Comparison& c) {
   const auto [before, after] = metric_pair(*c.metric_before, *c.metric_after);
-  TotalRow row{c.metric_before->name, before, after, "", 0};
+  TotalRow row{c.metric_before->name, before, after, "", "", 0};
   const std::optional<double> drop = drop_of(c);
   if (!drop || !std::isfinite(*drop)) return row;
   const ChangeScale scale = change_scale(*c.metric_before);
   row.change = change_text(scale, *drop);
   if (!c.drop_low || !c.drop_high) return row;
   row.trend = *c.drop_low > 0 ? -1 : *c.drop_high < 0 ? 1 : 0;
-  row.change += " (" + interval_text(scale, *c.drop_low, *c.drop_high) + ", paired over " +
-                format_count(c.metric_after->samples) + " samples: " +
-                (row.trend < 0   ? "worse"
-                 : row.trend > 0 ? "better"
-                                 : "no difference seen") +
-                ")";
+  row.note = interval_text(scale, *c.drop_low, *c.drop_high) + ", " +
+             format_count(c.metric_after->samples) + " paired samples: " +
+             (row.trend < 0   ? "worse"
+              : row.trend > 0 ? "better"
+                              : "no difference seen");
   return row;
 }
 
@@ -88,13 +88,13 @@ std::pair<std::string, std::string> latency_pair(double before, double after) {
 
 TotalRow latency_row(const LatencyFigure& before, const LatencyFigure& after) {
   const auto [a, b] = latency_pair(before.median_ms, after.median_ms);
-  TotalRow row{"latency", a, b, format_ratio(after.ratio), 0};
+  TotalRow row{"latency", a, b, format_ratio(after.ratio), "", 0};
   if (after.pairs == 0) return row;
   row.trend = after.ratio_high < 1 ? 1 : after.ratio_low > 1 ? -1 : 0;
   const int digits = std::max(digits_that_differ(after.ratio_low, 1, 2, 4),
                               digits_that_differ(after.ratio_high, 1, 2, 4));
-  row.change += fmt::format(
-      " (95 %: {} to {}, {} interleaved pairs: {})", format_fixed(after.ratio_low, digits),
+  row.note = fmt::format(
+      "95 % interval {} to {}, {} interleaved pairs: {}", format_fixed(after.ratio_low, digits),
       format_fixed(after.ratio_high, digits), format_count(static_cast<uint64_t>(after.pairs)),
       row.trend > 0   ? "faster"
       : row.trend < 0 ? "slower"
@@ -107,10 +107,19 @@ std::string ratio_of(uint64_t before, uint64_t after) {
   return format_ratio(static_cast<double>(after) / static_cast<double>(before));
 }
 
+// As ratio_of, and never "x 1.0000" for what differs.
+std::string change_of(uint64_t before, uint64_t after, const char* unit) {
+  if (before == after) return "same";
+  const std::string ratio = ratio_of(before, after);
+  if (ratio != "x 1.0000") return ratio;
+  const uint64_t difference = after > before ? after - before : before - after;
+  return (after > before ? "+" : "-") + format_count(difference) + unit;
+}
+
 void add_bytes(std::vector<TotalRow>& rows, const char* what, uint64_t before, uint64_t after) {
   if (before == 0 || after == 0) return;
   const auto [a, b] = size_pair(before, after);
-  rows.push_back({what, a, b, ratio_of(before, after), 0});
+  rows.push_back({what, a, b, change_of(before, after, " B"), "", 0});
 }
 
 void add_count(std::vector<TotalRow>& rows, const char* what, uint64_t before, uint64_t after) {
@@ -120,7 +129,7 @@ void add_count(std::vector<TotalRow>& rows, const char* what, uint64_t before, u
     a = format_count(before);
     b = format_count(after);
   }
-  rows.push_back({what, a, b, ratio_of(before, after), 0});
+  rows.push_back({what, a, b, change_of(before, after, ""), "", 0});
 }
 
 // Runs of digits, with the points and commas inside them, become one mark.
@@ -135,9 +144,11 @@ std::string without_numbers(const std::string& text, const char* mark) {
       out += text[i];
       continue;
     }
-    while (digit(i + 1) ||
-           (i + 1 < text.size() && (text[i + 1] == '.' || text[i + 1] == ',') && digit(i + 2)))
-      ++i;
+    const auto goes_on = [&] {
+      const bool separator = i + 1 < text.size() && (text[i + 1] == '.' || text[i + 1] == ',');
+      return digit(i + 1) || (separator && digit(i + 2));
+    };
+    while (goes_on()) ++i;
     out += mark;
   }
   return out;
@@ -178,7 +189,7 @@ std::vector<TotalRow> total_rows(const Comparison& c) {
     const auto [load_a, load_b] = latency_pair(c.session_before->load_ms, c.session_after->load_ms);
     const double ratio = c.session_after->load_ms / c.session_before->load_ms;
     rows.push_back(
-        {"load time", load_a, load_b, std::isfinite(ratio) ? format_ratio(ratio) : "", 0});
+        {"load time", load_a, load_b, std::isfinite(ratio) ? format_ratio(ratio) : "", "", 0});
     add_bytes(rows, "memory, peak", c.session_before->peak_bytes, c.session_after->peak_bytes);
     add_bytes(rows, "memory, steady", c.session_before->steady_bytes,
               c.session_after->steady_bytes);
@@ -186,12 +197,12 @@ std::vector<TotalRow> total_rows(const Comparison& c) {
   return rows;
 }
 
-std::string summary_line(const Comparison& c, const std::string& arrow) {
+std::vector<std::string> summary_parts(const Comparison& c, const std::string& arrow) {
   std::vector<std::string> parts;
   if (c.size_before.file_bytes != 0 && c.size_after.file_bytes != 0) {
     const auto [a, b] = size_pair(c.size_before.file_bytes, c.size_after.file_bytes);
     parts.push_back(a + arrow + (c.size_is_bound ? "<= " : "") + b + " (" +
-                    ratio_of(c.size_before.file_bytes, c.size_after.file_bytes) + ")");
+                    change_of(c.size_before.file_bytes, c.size_after.file_bytes, " B") + ")");
   }
   if (c.metric_before && c.metric_after) {
     const auto [a, b] = metric_pair(*c.metric_before, *c.metric_after);
@@ -206,7 +217,7 @@ std::string summary_line(const Comparison& c, const std::string& arrow) {
     const auto [a, b] = latency_pair(c.latency_before->median_ms, c.latency_after->median_ms);
     parts.push_back(a + arrow + b + " (" + format_ratio(c.latency_after->ratio) + ")");
   }
-  return fmt::format("{}", fmt::join(parts, ", "));
+  return parts;
 }
 
 std::string metric_text(const MetricFigure& figure, int digits) {
@@ -231,8 +242,8 @@ std::string metric_with_interval(const MetricFigure& figure) {
   low.value = figure.low;
   high.value = figure.high;
   if (figure.low == figure.high) return text + " (" + format_count(figure.samples) + " samples)";
-  return text + " (95 %: " + metric_text(low, digits) + " to " + metric_text(high, digits) + ", " +
-         format_count(figure.samples) + " samples)";
+  return text + " (95 % interval " + metric_text(low, digits) + " to " + metric_text(high, digits) +
+         ", " + format_count(figure.samples) + " samples)";
 }
 
 std::string latency_text(const LatencyFigure& figure) {
@@ -246,12 +257,14 @@ std::pair<std::string, std::string> size_pair(uint64_t before, uint64_t after) {
   return {std::move(a), std::move(b)};
 }
 
-std::string gate_text(const GateVerdict& gate) {
-  const std::string measured =
-      gate.measured_text.empty() ? format_significant(gate.measured, 4) : gate.measured_text;
-  std::string text = gate.limit + ": " + measured + ", " + (gate.holds ? "holds" : "fails");
-  if (gate.uncertain) text += " (uncertain: the interval straddles the limit)";
+std::string measured_text(const GateVerdict& gate) {
+  return gate.measured_text.empty() ? format_significant(gate.measured, 4) : gate.measured_text;
+}
+
+std::string verdict_text(const GateVerdict& gate) {
+  std::string text = gate.holds ? "holds" : "fails";
   if (!gate.action.empty()) text += ", " + gate.action;
+  if (gate.uncertain) text += ", uncertain";
   return text;
 }
 
@@ -275,14 +288,15 @@ std::string step_label(const StepReport& step) {
   return step.label.empty() ? step.name : step.label;
 }
 
-std::vector<std::pair<std::string, GateVerdict>> all_limits(const RunReport& report) {
-  std::vector<std::pair<std::string, GateVerdict>> limits;
-  for (const GateVerdict& gate : report.constraints) limits.emplace_back("whole run", gate);
+std::vector<PlacedLimit> all_limits(const RunReport& report) {
+  std::vector<PlacedLimit> limits;
+  for (const GateVerdict& gate : report.constraints) limits.push_back({"", gate});
   for (const StepReport& step : report.steps) {
-    for (const GateVerdict& gate : step.gates) limits.emplace_back(step_label(step), gate);
+    for (const GateVerdict& gate : step.gates) limits.push_back({step_label(step), gate});
   }
-  std::stable_sort(limits.begin(), limits.end(),
-                   [](const auto& a, const auto& b) { return !a.second.holds && b.second.holds; });
+  std::stable_sort(limits.begin(), limits.end(), [](const PlacedLimit& a, const PlacedLimit& b) {
+    return !a.gate.holds && b.gate.holds;
+  });
   return limits;
 }
 
@@ -323,8 +337,13 @@ std::string cosine_text(double cosine) {
 }
 
 std::string bits_text(const LayerReport& layer, const std::string& arrow) {
-  const std::string before = format_significant(layer.bits_before, 3);
-  const std::string after = format_significant(layer.bits_after, 3);
+  const auto short_form = [](double bits) {
+    std::string text = format_fixed(bits, 2);
+    while (text.back() == '0') text.pop_back();
+    if (text.back() == '.') text.pop_back();
+    return text;
+  };
+  const std::string before = short_form(layer.bits_before), after = short_form(layer.bits_after);
   return before == after ? after : before + arrow + after;
 }
 

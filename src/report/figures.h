@@ -26,26 +26,30 @@ Comparison comparison_of(const CompareReport& report);
 /// One line of the table of totals.
 struct TotalRow {
   std::string what, before, after, change;
-  int trend = 0;  ///< -1 worse beyond the interval, +1 better, 0 neither or not judged
+  std::string note;  ///< the interval of the change and what it means; "" where none was measured
+  int trend = 0;     ///< -1 worse beyond the interval, +1 better, 0 neither or not judged
 };
 /// Only of figures that are there.
 std::vector<TotalRow> total_rows(const Comparison& comparison);
-/// "10.82 MB -> 3.10 MB (x 0.29), top1 86.5 % -> 86.2 % (-0.3 pt), 41.3 ms -> 25.2 ms (x 0.61)".
-std::string summary_line(const Comparison& comparison, const std::string& arrow);
+/// "10.82 MB -> 3.10 MB (x 0.29)", "top1 86.5 % -> 86.2 % (-0.3 pt)", "41.3 ms -> 25.2 ms (x
+/// 0.61)".
+std::vector<std::string> summary_parts(const Comparison& comparison, const std::string& arrow);
 
 /// "86.5 %", "34.2 dB", "0.00123"; `digits` after the point of a percentage, leading ones of
 /// others.
 std::string metric_text(const MetricFigure& figure, int digits);
 /// Digits with which every figure that differs from `base` reads differently.
 int metric_digits(const MetricFigure& base, const std::vector<const MetricFigure*>& others);
-/// "86.5 % (95 %: 84.3 to 88.5 %, 1,000 samples)".
+/// "86.5 % (95 % interval 84.3 % to 88.5 %, 1,000 samples)".
 std::string metric_with_interval(const MetricFigure& figure);
 /// "41.3 ms (min 40.9 ms, spread 0.4 ms)".
 std::string latency_text(const LatencyFigure& figure);
 /// Both sizes in bytes where the short form would hide the difference.
 std::pair<std::string, std::string> size_pair(uint64_t before, uint64_t after);
-/// "metric-drop <= 0.5 pt: 0.3 pt, holds".
-std::string gate_text(const GateVerdict& gate);
+/// What was measured against a limit: "0.3 pt".
+std::string measured_text(const GateVerdict& gate);
+/// "holds", "fails, rolled back", "holds, uncertain".
+std::string verdict_text(const GateVerdict& gate);
 
 /// What became of a step, in a word or two, and whether that is good (1), bad (-1) or neither (0).
 struct StepStatus {
@@ -55,8 +59,13 @@ struct StepStatus {
 StepStatus step_status(const StepReport& step);
 /// "3: quantize-static".
 std::string step_label(const StepReport& step);
-/// Gates of the steps and constraints of the run, each with where it stands.
-std::vector<std::pair<std::string, GateVerdict>> all_limits(const RunReport& report);
+/// Constraints of the run and gates of the steps, those that fail first. `where` is "" for a
+/// constraint, else the step.
+struct PlacedLimit {
+  std::string where;
+  GateVerdict gate;
+};
+std::vector<PlacedLimit> all_limits(const RunReport& report);
 
 /// Changed layers whose output was measured, lowest signal-to-noise first.
 std::vector<const LayerReport*> worst_layers(const std::vector<LayerReport>& layers, size_t count);

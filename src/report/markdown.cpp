@@ -16,36 +16,41 @@ using namespace reporting;
 constexpr size_t kWorstLayers = 5;
 constexpr size_t kMostRows = 200;  // a comment on GitHub ends at 65,536 characters
 
-std::string limit_text(const std::string& where, const GateVerdict& gate) {
-  const std::string measured =
-      gate.measured_text.empty() ? format_significant(gate.measured, 4) : gate.measured_text;
-  std::string text = code(gate.limit) + " measured " + escape(measured);
-  if (gate.uncertain) text += " (uncertain)";
-  if (!gate.action.empty()) text += ", " + gate.action;
-  return where == "whole run" ? text : text + " in " + escape(where);
+std::string limit_text(const PlacedLimit& limit) {
+  std::string text = code(limit.gate.limit) + " measured " + escape(measured_text(limit.gate));
+  if (limit.gate.uncertain) text += " (uncertain)";
+  return limit.where.empty() ? text : text + " in " + escape(limit.where);
 }
 
-// ❌ when the run failed; a gate that fails and only warns or rolls back does not fail the run.
+// A gate that rolls its step back, or only warns, does not fail the run.
+bool fails_run(const GateVerdict& gate) {
+  return !gate.holds && gate.action != "rolled back" && gate.action != "warned";
+}
+
 std::string verdict(const RunReport& r) {
-  const auto limits = all_limits(r);
-  std::string mark = r.failed ? "❌" : "✅";
-  if (limits.empty()) {
-    return mark + (r.failed    ? " a limit was not met"
-                   : r.dry_run ? " plan only"
-                               : " done, no limit was set");
-  }
+  const std::vector<PlacedLimit> limits = all_limits(r);
   std::vector<std::string> failing, holding;
-  for (const auto& [where, gate] : limits) {
-    (gate.holds ? holding : failing).push_back(limit_text(where, gate));
+  for (const PlacedLimit& limit : limits) {
+    if (fails_run(limit.gate)) failing.push_back(limit_text(limit));
+    if (limit.gate.holds) holding.push_back(limit_text(limit));
   }
-  if (r.failed && failing.empty()) failing.push_back("a limit was not met");
-  std::string text = mark + " ";
-  if (!failing.empty())
-    text +=
-        fmt::format("{}: {}", r.failed ? "fails" : "failed on the way", fmt::join(failing, "; "));
-  if (!holding.empty())
-    text += fmt::format("{}holds: {}", failing.empty() ? "" : ". ", fmt::join(holding, "; "));
-  return text;
+  if (r.failed) {
+    return failing.empty() ? "❌ a limit was not met"
+                           : fmt::format("❌ not met: {}", fmt::join(failing, "; "));
+  }
+  if (r.dry_run) return "✅ plan only, nothing was computed";
+  if (holding.empty()) return limits.empty() ? "✅ done, no limit was set" : "✅ done";
+  return fmt::format("✅ met: {}", fmt::join(holding, "; "));
+}
+
+std::string limits_table(const RunReport& r) {
+  MarkdownTable table({{"limit"}, {"of"}, {"measured", true}, {"verdict"}});
+  for (const PlacedLimit& limit : all_limits(r)) {
+    table.add_row({code(limit.gate.limit),
+                   limit.where.empty() ? "the whole run" : escape(limit.where),
+                   escape(measured_text(limit.gate)), escape(verdict_text(limit.gate))});
+  }
+  return table.render();
 }
 
 std::string steps_table(const RunReport& r) {
@@ -184,11 +189,12 @@ std::string render_markdown(const RunReport& report) {
   const Comparison comparison = comparison_of(report);
   MarkdownWriter out;
   out.paragraph(verdict(report));
-  const std::string summary = summary_line(comparison, " → ");
+  const std::string summary = fmt::format("{}", fmt::join(summary_parts(comparison, " → "), ", "));
   out.paragraph("**" + escape(file_name(report.input)) +
                 (summary.empty() ? "" : ": " + escape(summary)) + "**");
   out.paragraph(totals_table(comparison));
   out.paragraph(notes(report));
+  out.section("Limits", limits_table(report));
   if (!report.steps.empty()) out.section("Steps", steps_table(report));
   if (!worst_layers(report.layers, 1).empty()) {
     out.section("Worst layers", worst_table(report));

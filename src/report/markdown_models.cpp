@@ -154,7 +154,7 @@ std::string render_markdown(const InspectReport& report) {
 
 std::string render_markdown(const CompareReport& report) {
   const Comparison comparison = comparison_of(report);
-  const std::string summary = summary_line(comparison, " → ");
+  const std::string summary = fmt::format("{}", fmt::join(summary_parts(comparison, " → "), ", "));
   MarkdownWriter out;
   out.paragraph("**" + escape(file_name(report.input_a)) + " → " +
                 escape(file_name(report.input_b)) +

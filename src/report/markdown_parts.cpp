@@ -120,7 +120,8 @@ void MarkdownWriter::details(std::string_view title, std::string_view text) {
 std::string totals_table(const Comparison& comparison) {
   MarkdownTable table({{""}, {"before", true}, {"after", true}, {"change"}});
   for (const TotalRow& row : total_rows(comparison)) {
-    table.add_row({escape(row.what), row.before, escape(row.after), escape(row.change)});
+    const std::string note = row.note.empty() ? "" : " (" + row.note + ")";
+    table.add_row({escape(row.what), row.before, escape(row.after), escape(row.change + note)});
   }
   return table.render();
 }

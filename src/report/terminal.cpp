@@ -44,8 +44,7 @@ std::string metric_title(const RunReport& r) {
   for (const StepReport& step : r.steps) {
     if (name.empty() && step.metric) name = step.metric->name;
   }
-  if (name.empty()) return "metric";
-  return r.metric_baseline && !r.selected_on_evaluation ? name + " (validation)" : name;
+  return name.empty() ? "metric" : name;
 }
 
 std::string step_size(const StepReport& step, uint64_t before) {
@@ -62,7 +61,7 @@ void write_steps(TerminalWriter& out, const RunReport& r) {
   if (r.steps.empty()) return;
   out.section("");
   const int digits = step_digits(r);
-  TextTable table({{"step", Align::kLeft, true, 16},
+  TextTable table({{"step", Align::kLeft, true, 24},
                    {metric_title(r), Align::kRight},
                    {"size", Align::kRight},
                    {"latency", Align::kRight},
@@ -86,20 +85,38 @@ void write_steps(TerminalWriter& out, const RunReport& r) {
   out.raw(table.render(out.width(), out.style().color));
 }
 
-void write_verdict(TerminalWriter& out, const RunReport& r) {
-  const auto limits = all_limits(r);
-  if (limits.empty() && !r.failed && r.validation.empty()) return;
-  out.section("");
-  if (r.failed) out.line("a limit was not met (exit code 1)", kBad);
+void write_limits(TerminalWriter& out, const RunReport& r) {
+  const std::vector<PlacedLimit> limits = all_limits(r);
+  if (limits.empty()) return;
+  TextTable table(
+      {{"limit"}, {"of", Align::kLeft, true, 16}, {"measured", Align::kRight}, {"verdict"}});
+  bool uncertain = false;
   for (const auto& [where, gate] : limits) {
     const std::string_view style = !gate.holds ? kBad : gate.uncertain ? kWarning : kGood;
-    out.line(where + ": " + gate_text(gate), style, r.failed ? 2 : 0);
+    uncertain = uncertain || gate.uncertain;
+    table.add_row({{gate.limit},
+                   {where.empty() ? "the whole run" : where},
+                   {measured_text(gate)},
+                   {verdict_text(gate), std::string(style)}});
   }
+  out.raw(table.render(out.width(), out.style().color, 2));
+  if (uncertain)
+    out.line("uncertain: the interval of what was measured straddles the limit", kFaint, 2);
+}
+
+void write_verdict(TerminalWriter& out, const RunReport& r) {
+  if (all_limits(r).empty() && !r.failed && r.validation.empty()) return;
+  out.section("");
+  if (r.failed) out.line("a limit was not met (exit code 1)", kBad);
+  write_limits(out, r);
   if (!r.validation.empty()) out.line("validation: " + r.validation);
 }
 
 void write_measurement_notes(TerminalWriter& out, const RunReport& r) {
   if (!r.metric_reason.empty()) out.line("metric: " + r.metric_reason, kFaint);
+  if (r.metric_baseline && r.metric_after && !r.selected_on_evaluation) {
+    out.line("steps are judged on the validation data, the totals on the evaluation data", kFaint);
+  }
   if (r.selected_on_evaluation) {
     out.line("selected on the evaluation data: the metric flatters the result", kWarning);
   }
@@ -114,21 +131,23 @@ void write_worst_layers(TerminalWriter& out, const RunReport& r) {
   if (worst.empty()) return;
   out.section(fmt::format("worst {} of {} changed layers (signal to noise of the output)",
                           worst.size(), worst_layers(r.layers, r.layers.size()).size()));
-  TextTable table({{"layer", Align::kLeft, true, 16},
+  // A narrow terminal keeps what tells the layers apart and how bad they are.
+  const bool wide = out.width() >= 100;
+  TextTable table({{"layer", Align::kLeft, true, 24},
                    {"op", Align::kLeft},
                    {"weight", Align::kLeft},
-                   {"sqnr", Align::kRight},
+                   {"SQNR", Align::kRight},
                    {"bytes", Align::kRight},
                    {"bits", Align::kRight},
                    {"method", Align::kLeft, true, 16}});
   for (const LayerReport* layer : worst) {
     const auto [before, after] = size_pair(layer->bytes_before, layer->bytes_after);
     table.add_row({{layer_label(layer->name, layer->output)},
-                   {layer->op},
+                   {wide ? layer->op : ""},
                    {shape_text(layer->weight_shape)},
                    {sqnr_text(layer->sqnr_db)},
                    {before + " -> " + after},
-                   {bits_text(*layer, " -> ")},
+                   {wide ? bits_text(*layer, " -> ") : ""},
                    {layer->method}});
   }
   out.raw(table.render(out.width(), out.style().color, 2));

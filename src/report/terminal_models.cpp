@@ -66,13 +66,11 @@ void write_ops(TerminalWriter& out, const InspectReport& r) {
   out.section("ops");
   std::string text;
   for (const InspectOp& op : r.ops) {
-    // No break between a name and its count: the space is put in after wrapping.
-    text += fmt::format("{}{}{}\x01{}", text.empty() ? "" : ", ",
-                        op.domain.empty() ? "" : op.domain + ".", op.op, op.count);
+    const std::string domain = op.domain.empty() ? "" : op.domain + ".";
+    text +=
+        fmt::format("{}{}{}{}{}", text.empty() ? "" : ", ", domain, op.op, kHardSpace, op.count);
   }
-  text = wrap_text("  " + text, out.width(), 2);
-  for (char& c : text) c = c == '\x01' ? ' ' : c;
-  out.raw(text + "\n");
+  out.line(text, "", 2);
 }
 
 void write_precision(TerminalWriter& out, const InspectReport& r) {
@@ -97,7 +95,7 @@ void write_layers(TerminalWriter& out, const InspectReport& r) {
   TextTable table({{"layer", Align::kLeft, true, 16},
                    {"op"},
                    {"weight"},
-                   {"type", Align::kLeft, true, 12},
+                   {"type", Align::kLeft, true, 18},
                    {"bytes", Align::kRight},
                    {"zeros", Align::kRight},
                    {"distinct", Align::kRight},
@@ -125,7 +123,7 @@ std::string before_after(const std::optional<double>& before, const std::optiona
 TextTable parity_table(const std::vector<const ParityRecord*>& records, const char* first) {
   TextTable table({{first, Align::kLeft, true, 16},
                    {"op"},
-                   {"sqnr", Align::kRight},
+                   {"SQNR", Align::kRight},
                    {"cosine", Align::kRight},
                    {"max error", Align::kRight},
                    {"bytes", Align::kRight},

@@ -38,30 +38,25 @@ void write_totals(TerminalWriter& out, const Comparison& comparison) {
   const std::vector<TotalRow> rows = total_rows(comparison);
   if (rows.empty()) return;
   out.section("");
-  out.line(summary_line(comparison, " -> "), kStrong);
-  // The longest cells are sentences: they go below the table where it is too narrow for them.
-  size_t least = 0;
-  for (const TotalRow& row : rows) {
-    least = std::max(
-        least, 2 + 14 + 2 * (2 + std::max(display_width(row.before), display_width(row.after))) +
-                   display_width(row.change) + 2);
+  std::string summary;
+  for (std::string part : summary_parts(comparison, " -> ")) {
+    std::replace(part.begin(), part.end(), ' ', kHardSpace);
+    summary += (summary.empty() ? "" : ", ") + part;
   }
-  const bool wide = least <= out.width();
+  out.line(summary, kStrong);
   TextTable table({{"", Align::kLeft},
                    {"before", Align::kRight},
                    {"after", Align::kRight},
                    {"change", Align::kLeft}});
-  std::vector<std::pair<std::string, std::string>> below;
   for (const TotalRow& row : rows) {
-    std::string change = row.change;
-    if (const size_t note = change.find(" ("); !wide && note != std::string::npos) {
-      below.emplace_back(row.what, change.substr(note + 2, change.size() - note - 3));
-      change.resize(note);
-    }
-    table.add_row({{row.what}, {row.before}, {row.after}, {change, trend_style(row.trend)}});
+    table.add_row({{row.what}, {row.before}, {row.after}, {row.change, trend_style(row.trend)}});
   }
   out.raw(table.render(out.width(), out.style().color, 2));
-  for (const auto& [what, note] : below) out.line(what + ": " + note, "", 2);
+  // Intervals are sentences: below the table they fit into any width.
+  for (const TotalRow& row : rows) {
+    if (!row.note.empty())
+      out.line(row.what + " " + row.change + ": " + row.note, trend_style(row.trend), 2);
+  }
 }
 
 void write_environment(TerminalWriter& out, const EnvironmentReport& environment) {

@@ -41,7 +41,7 @@ size_t columns_of(uint32_t value) {
   const bool combining = within(value, 0x300, 0x36F) || within(value, 0x1AB0, 0x1AFF) ||
                          within(value, 0x20D0, 0x20FF) || within(value, 0xFE00, 0xFE0F) ||
                          within(value, 0x200B, 0x200F);
-  if (combining || value < 0x20) return 0;
+  if (combining || (value < 0x20 && value != static_cast<uint32_t>(kHardSpace))) return 0;
   const bool wide = within(value, 0x1100, 0x115F) || within(value, 0x2E80, 0xA4CF) ||
                     within(value, 0xAC00, 0xD7A3) || within(value, 0xF900, 0xFAFF) ||
                     within(value, 0xFE30, 0xFE6F) || within(value, 0xFF00, 0xFF60) ||
@@ -136,6 +136,7 @@ std::string wrap_text(std::string_view text, size_t width, size_t indent) {
     at = end + 1;
   }
   flush();
+  std::replace(out.begin(), out.end(), kHardSpace, ' ');
   return out;
 }
 

@@ -13,6 +13,8 @@ namespace mcompress {
 size_t display_width(std::string_view text);
 /// Shortens to `width` columns with "…" in the middle, where names of layers differ least.
 std::string shorten_middle(std::string_view text, size_t width);
+/// Prints as a space at which `wrap_text` never breaks.
+inline constexpr char kHardSpace = '\x01';
 /// Breaks at spaces so that no line is wider than `width`; lines after the first start with
 /// `indent` spaces. Words are never cut. No trailing blanks, no newline at the end.
 std::string wrap_text(std::string_view text, size_t width, size_t indent = 0);

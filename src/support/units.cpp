@@ -74,13 +74,14 @@ std::string format_significant(double value, int digits) {
 
 std::string format_bytes(uint64_t bytes) {
   if (bytes < 1000) return std::to_string(bytes) + " B";
-  // Two digits after the point: a change of one per cent shows in any size.
+  // At least three leading digits: a change of one per cent shows in any size.
   static constexpr std::array<Unit, 4> kUnits{
       {{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}}};
   const auto value = static_cast<double>(bytes);
   for (const Unit& unit : kUnits) {
-    if (value / unit.size >= 0.999995)
-      return fmt::format("{:.2f} {}", value / unit.size, unit.name);
+    const double scaled = value / unit.size;
+    if (scaled < 0.99995) continue;
+    return fmt::format("{:.{}f} {}", scaled, scaled < 99.995 ? 2 : 1, unit.name);
   }
   return std::to_string(bytes) + " B";
 }

@@ -24,7 +24,7 @@ std::string format_signed(double value, int digits);
 /// `digits` leading digits without exponent where that is short: "0.0123", "12.3", "1.2e-07".
 std::string format_significant(double value, int digits = 3);
 
-/// "812 B", "4.56 kB", "10.82 MB", "1.20 GB".
+/// "812 B", "4.56 kB", "10.82 MB", "115.2 MB", "1.20 GB".
 std::string format_bytes(uint64_t bytes);
 /// "0.8 us", "950 us", "1.62 ms", "41.3 ms", "2.31 s".
 std::string format_milliseconds(double ms);
