@@ -31,7 +31,8 @@ struct DataSource {
   std::filesystem::path path;
   /// Further files by role: for idx {"images", "labels"}; for images {"labels"} (CSV).
   std::map<std::string, std::filesystem::path> files;
-  /// limit, scale, shift, mean, std, resize, crop, layout, colors, seed...: reader's options as written.
+  /// limit, scale, shift, mean, std, resize, crop, layout, colors, seed...: reader's options as
+  /// written.
   std::map<std::string, std::string> options;
   /// For messages: "recipe.yaml:5:3" or "--data calibration".
   std::string origin;
@@ -57,8 +58,10 @@ class Dataset {
   virtual Feeds feeds(size_t first, size_t count) const = 0;
   /// Samples may be stacked along the first axis.
   virtual bool batchable() const = 0;
-  /// Rows of the first axis of feeds(sample, 1) that are data: 1, except where the model's batch
-  /// dimension is fixed to more; then a sample is a full batch, and the last one may be filled up.
+  /// Rows along the first axis of feeds(sample, 1): 1, except where the model fixes its batch
+  /// dimension to more; then a sample is a full batch.
+  virtual size_t rows_per_sample() const { return 1; }
+  /// How many of those rows are data: the last batch may be filled up with repetitions.
   virtual size_t rows(size_t /*sample*/) const { return 1; }
   /// Labels of samples [first, first + count) with the sample axis first (as many entries as the
   /// samples have rows); nullopt without labels.
@@ -67,20 +70,23 @@ class Dataset {
   virtual bool has_labels() const = 0;
   /// For messages and the report: "calib.npz (300 of 1000 samples)".
   virtual std::string description() const = 0;
-  /// Hash of the files and options, for the report. Reads the files; of image folders names and sizes.
+  /// Hash of the files and options, for the report. Reads the files; of image folders names and
+  /// sizes.
   virtual std::string fingerprint() const = 0;
   /// What is odd about the data without being wrong: constant inputs, noise instead of data.
   virtual std::vector<std::string> warnings() const { return {}; }
 };
 
-/// Samples `indices` of another dataset (hold-out, limit, shuffle). Throws kBug for one out of range.
+/// Samples `indices` of another dataset (hold-out, limit, shuffle). Throws kBug for one out of
+/// range.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> base,
                                       std::vector<size_t> indices, std::string description);
 
 /// Opens a source for a model with these graph inputs (those that need feeding). Types are cast to
 /// the input's; rows, batches and constants are told apart by rank; a fixed batch dimension other
 /// than 1 is honoured. Throws kData naming the tensor and the file: input absent, wrong rank or
-/// dimension, wrong type, NaN or infinity, no samples; kRecipe for an option that is unknown or wrong.
+/// dimension, wrong type, NaN or infinity, no samples; kRecipe for an option that is unknown or
+/// wrong.
 std::shared_ptr<const Dataset> open_dataset(const DataSource& source,
                                             const std::vector<ValueInfo>& inputs);
 
