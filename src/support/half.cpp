@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -23,8 +24,16 @@ uint32_t shift_rounded(uint32_t value, uint32_t shift) {
 }
 
 #if defined(__x86_64__)
+// clang 14 does not know "f16c" as a feature; "avx" says that the system keeps the wide registers.
 bool has_f16c() {
-  static const bool found = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  static const bool found = [] {
+    unsigned eax = 0;
+    unsigned ebx = 0;
+    unsigned ecx = 0;
+    unsigned edx = 0;
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 &&
+           (ecx & bit_F16C) != 0;
+  }();
   return found;
 }
 
