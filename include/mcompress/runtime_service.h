@@ -38,11 +38,15 @@ class Session {
   virtual double time(const Feeds& feeds) = 0;
 };
 
-/// One node of the optimized graph with its share of the time.
+/// One node of the optimized graph with its share of the time. The time of a control-flow node
+/// contains that of the nodes in its bodies, which are listed, too.
 struct NodeProfile {
   std::string name;
   std::string op;
   double microseconds = 0;  ///< mean per Run
+  /// The value of the profiled model that the node computes (for a fused node the last one of what
+  /// was fused); "" for nodes of the runtime's own making, such as reorders.
+  std::string value = {};
 };
 
 /// A node of the runtime's optimized graph.

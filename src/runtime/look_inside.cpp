@@ -62,14 +62,11 @@ std::vector<NodeProfile> read_profile(const std::filesystem::path& path) {
     for (const auto& event : events) {
       if (event.value("cat", "") != "Node" || event.value("ts", 0.0) < runs.first_end) continue;
       std::string name = event.value("name", "");
-      if (name.size() < kKernelSuffix.size() ||
-          name.compare(name.size() - kKernelSuffix.size(), kKernelSuffix.size(), kKernelSuffix)) {
-        continue;
-      }
+      if (!name.ends_with(kKernelSuffix)) continue;
       name.resize(name.size() - kKernelSuffix.size());
       const std::string op = event.contains("args") ? event["args"].value("op_name", "") : "";
       const auto [at, is_new] = index.try_emplace({name, op}, nodes.size());
-      if (is_new) nodes.push_back({name, op, 0});
+      if (is_new) nodes.push_back({.name = name, .op = op});
       nodes[at->second].microseconds += event.value("dur", 0.0) / runs.counted;
     }
   } catch (const Json::exception& error) {

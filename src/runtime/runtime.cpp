@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/fmt/fmt.h>
 
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "mcompress/runtime_service.h"
 #include "runtime/look_inside.h"
@@ -21,6 +24,30 @@ void label_nodes(onnx::GraphProto& graph) {
   for (auto& node : *graph.mutable_node()) {
     if (!node.name().empty() || node.output().empty()) continue;
     node.set_name(node.op_type() + ":" + node.output(0));
+  }
+}
+
+std::string value_of(const NodeProfile& profile, const OptimizedNode* node, Graph& graph) {
+  if (node != nullptr) {
+    for (const auto& output : node->outputs) {
+      if (graph.find(output)) return output;
+    }
+  }
+  // Blocked nodes compute a reordered value and carry the name of the original one.
+  constexpr std::string_view kBlocked = "_nchwc";
+  const std::string& name = profile.name;
+  if (name.size() <= kBlocked.size() || !name.ends_with(kBlocked)) return "";
+  const std::string value = name.substr(0, name.size() - kBlocked.size());
+  return graph.find(value) ? value : "";
+}
+
+void name_values(std::vector<NodeProfile>& profiles, const std::vector<OptimizedNode>& nodes,
+                 Graph& graph) {
+  std::map<std::string, const OptimizedNode*> by_name;
+  for (const auto& node : nodes) by_name.try_emplace(node.name, &node);
+  for (auto& profile : profiles) {
+    const auto at = by_name.find(profile.name);
+    profile.value = value_of(profile, at == by_name.end() ? nullptr : at->second, graph);
   }
 }
 
@@ -73,11 +100,14 @@ class OnnxRuntime final : public RuntimeService {
     const PrivateFolder folder;
     OpenOptions options = with({.threads = threads, .profile = true});
     options.profile_prefix = (folder.path() / "profile").string();
+    options.optimized_path = (folder.path() / "optimized.onnx").string();
     onnx::ModelProto labelled = model.proto();
     label_nodes(*labelled.mutable_graph());
     const auto session = open_skeleton(labelled, options);
     for (int run = 0; run <= runs; ++run) session->time(feeds);
-    return read_profile(session->end_profiling());
+    auto nodes = read_profile(session->end_profiling());
+    name_values(nodes, read_optimized(options.optimized_path), model.graph());
+    return nodes;
   }
 
  private:
