@@ -65,7 +65,7 @@ void write_steps(TerminalWriter& out, const RunReport& r) {
                    {metric_title(r), Align::kRight},
                    {"size", Align::kRight},
                    {"latency", Align::kRight},
-                   {"time", Align::kRight},
+                   {.title = "time", .align = Align::kRight, .give_up = 1},
                    {"gate", Align::kLeft}});
   const auto& base = baseline(r);
   table.add_row({{"input"},
@@ -131,23 +131,21 @@ void write_worst_layers(TerminalWriter& out, const RunReport& r) {
   if (worst.empty()) return;
   out.section(fmt::format("worst {} of {} changed layers (signal to noise of the output)",
                           worst.size(), worst_layers(r.layers, r.layers.size()).size()));
-  // A narrow terminal keeps what tells the layers apart and how bad they are.
-  const bool wide = out.width() >= 100;
-  TextTable table({{"layer", Align::kLeft, true, 24},
-                   {"op", Align::kLeft},
-                   {"weight", Align::kLeft},
+  TextTable table({{"layer", Align::kLeft, true, 20},
+                   {.title = "op", .give_up = 2},
+                   {.title = "weight", .give_up = 3},
                    {"SQNR", Align::kRight},
                    {"bytes", Align::kRight},
-                   {"bits", Align::kRight},
-                   {"method", Align::kLeft, true, 16}});
+                   {.title = "bits", .align = Align::kRight, .give_up = 1},
+                   {"method", Align::kLeft, true, 24}});
   for (const LayerReport* layer : worst) {
     const auto [before, after] = size_pair(layer->bytes_before, layer->bytes_after);
     table.add_row({{layer_label(layer->name, layer->output)},
-                   {wide ? layer->op : ""},
+                   {layer->op},
                    {shape_text(layer->weight_shape)},
                    {sqnr_text(layer->sqnr_db)},
                    {before + " -> " + after},
-                   {wide ? bits_text(*layer, " -> ") : ""},
+                   {bits_text(*layer, " -> ")},
                    {layer->method}});
   }
   out.raw(table.render(out.width(), out.style().color, 2));

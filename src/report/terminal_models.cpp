@@ -94,13 +94,13 @@ void write_layers(TerminalWriter& out, const InspectReport& r) {
   out.section("layers");
   TextTable table({{"layer", Align::kLeft, true, 16},
                    {"op"},
-                   {"weight"},
+                   {.title = "weight", .give_up = 4},
                    {"type", Align::kLeft, true, 18},
                    {"bytes", Align::kRight},
                    {"zeros", Align::kRight},
-                   {"distinct", Align::kRight},
-                   {"MACs", Align::kRight},
-                   {""}});
+                   {.title = "distinct", .align = Align::kRight, .give_up = 2},
+                   {.title = "MACs", .align = Align::kRight, .give_up = 3},
+                   {.title = "", .give_up = 1}});
   for (const InspectLayer& layer : r.layers) {
     table.add_row({{layer_label(layer.name, layer.output)},
                    {layer.op},
@@ -122,12 +122,12 @@ std::string before_after(const std::optional<double>& before, const std::optiona
 
 TextTable parity_table(const std::vector<const ParityRecord*>& records, const char* first) {
   TextTable table({{first, Align::kLeft, true, 16},
-                   {"op"},
+                   {.title = "op", .give_up = 2},
                    {"SQNR", Align::kRight},
                    {"cosine", Align::kRight},
                    {"max error", Align::kRight},
-                   {"bytes", Align::kRight},
-                   {"time", Align::kRight}});
+                   {.title = "bytes", .align = Align::kRight, .give_up = 3},
+                   {.title = "time", .align = Align::kRight, .give_up = 1}});
   for (const ParityRecord* record : records) {
     const auto [before, after] = size_pair(record->bytes_before, record->bytes_after);
     const bool sized = record->bytes_before != 0 || record->bytes_after != 0;

@@ -156,32 +156,56 @@ void TextTable::add_row(std::vector<Cell> cells) {
   rows_.push_back(std::move(cells));
 }
 
-// Width of each column, 0 for one without content; the ones that may shrink give way, widest first.
-std::vector<size_t> TextTable::fit(size_t width) const {
+// Width of each column, 0 for one without content.
+std::vector<size_t> TextTable::natural_widths() const {
   std::vector<size_t> widths(columns_.size(), 0);
   for (const auto& row : rows_) {
-    for (size_t c = 0; c < row.size(); ++c)
+    for (size_t c = 0; c < row.size(); ++c) {
       widths[c] = std::max(widths[c], display_width(row[c].text));
-  }
-  size_t total = 0;
-  for (size_t c = 0; c < widths.size(); ++c) {
-    if (widths[c] == 0) continue;
-    widths[c] = std::max(widths[c], display_width(columns_[c].title));
-    total += widths[c] + (total == 0 ? 0 : kGap);
-  }
-  while (total > width) {
-    size_t widest = widths.size();
-    for (size_t c = 0; c < widths.size(); ++c) {
-      const bool can =
-          columns_[c].may_shrink &&
-          widths[c] > std::max(columns_[c].least_width, display_width(columns_[c].title));
-      if (can && (widest == widths.size() || widths[c] > widths[widest])) widest = c;
     }
-    if (widest == widths.size()) break;
-    --widths[widest];
-    --total;
+  }
+  for (size_t c = 0; c < widths.size(); ++c) {
+    if (widths[c] > 0) widths[c] = std::max(widths[c], display_width(columns_[c].title));
   }
   return widths;
+}
+
+// Narrows the columns that may shrink, the widest first; false where that is not enough.
+bool TextTable::shrink(std::vector<size_t>& widths, size_t width) const {
+  size_t total = 0;
+  for (const size_t column : widths) {
+    if (column > 0) total += column + (total == 0 ? 0 : kGap);
+  }
+  for (; total > width; --total) {
+    size_t widest = widths.size();
+    for (size_t c = 0; c < widths.size(); ++c) {
+      const size_t least = std::max(columns_[c].least_width, display_width(columns_[c].title));
+      const bool can = columns_[c].may_shrink && widths[c] > least;
+      if (can && (widest == widths.size() || widths[c] > widths[widest])) widest = c;
+    }
+    if (widest == widths.size()) return false;
+    --widths[widest];
+  }
+  return true;
+}
+
+bool TextTable::give_up_column(std::vector<size_t>& widths) const {
+  size_t next = widths.size();
+  for (size_t c = 0; c < widths.size(); ++c) {
+    const bool can = columns_[c].give_up > 0 && widths[c] > 0;
+    if (can && (next == widths.size() || columns_[c].give_up < columns_[next].give_up)) next = c;
+  }
+  if (next == widths.size()) return false;
+  widths[next] = 0;
+  return true;
+}
+
+std::vector<size_t> TextTable::fit(size_t width) const {
+  std::vector<size_t> widths = natural_widths();
+  for (;;) {
+    std::vector<size_t> shrunk = widths;
+    if (shrink(shrunk, width) || !give_up_column(widths)) return shrunk;
+  }
 }
 
 std::string TextTable::render(size_t width, bool color, size_t indent) const {

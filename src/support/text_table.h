@@ -22,7 +22,8 @@ std::string wrap_text(std::string_view text, size_t width, size_t indent = 0);
 enum class Align { kLeft, kRight };
 
 /// A table without rules: a heading (where any column has a title), cells separated by two spaces,
-/// columns as wide as their widest cell. Lines never end in a blank.
+/// columns as wide as their widest cell. Lines never end in a blank. Too wide, it shortens cells
+/// and then gives up columns, where it may; else it overflows rather than lose figures.
 class TextTable {
  public:
   struct Column {
@@ -30,6 +31,7 @@ class TextTable {
     Align align = Align::kLeft;
     bool may_shrink = false;  ///< cells are shortened in the middle when the table is too wide
     size_t least_width = 12;  ///< of a column that may shrink
+    int give_up = 0;  ///< order in which columns are left out when the table is too wide; 0: never
   };
   /// SGR parameters ("31", "1;32"); empty for none. Applied only where colour is on.
   struct Cell {
@@ -45,6 +47,9 @@ class TextTable {
   std::string render(size_t width, bool color, size_t indent = 0) const;
 
  private:
+  std::vector<size_t> natural_widths() const;
+  bool shrink(std::vector<size_t>& widths, size_t width) const;
+  bool give_up_column(std::vector<size_t>& widths) const;
   std::vector<size_t> fit(size_t width) const;
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;

@@ -68,6 +68,15 @@ TEST(TextTable, shrinks_only_the_columns_that_may) {
   EXPECT_NE(table.render(10, false).find("12.3 kB"), std::string::npos);
 }
 
+TEST(TextTable, gives_up_columns_in_their_order) {
+  TextTable table({{"a"}, {.title = "b", .give_up = 2}, {.title = "c", .give_up = 1}});
+  table.add_row({{"1111"}, {"2222"}, {"3333"}});
+  EXPECT_EQ(table.render(16, false), "a     b     c\n1111  2222  3333\n");
+  EXPECT_EQ(table.render(15, false), "a     b\n1111  2222\n");
+  EXPECT_EQ(table.render(9, false), "a\n1111\n");
+  EXPECT_EQ(table.render(3, false), "a\n1111\n");
+}
+
 TEST(TextTable, colour_does_not_disturb_the_alignment) {
   TextTable table({{"a"}, {"b"}});
   table.add_row({{"x", "31"}, {"y"}});

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <regex>
+#include <sstream>
+
+#include "support/text_table.h"
+#include "tests/unit/report/sample_reports.h"
+
+namespace mcompress::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::string without_colour(const std::string& text) {
+  return std::regex_replace(text, std::regex("\x1b\\[[0-9;]*m"), "");
+}
+
+RunReport run_with_metric(double before, double after, double drop) {
+  RunReport r = bare_run();
+  r.metric_before = MetricFigure{"top1", before, before - 0.01, before + 0.01, 500, true, true};
+  r.metric_after = MetricFigure{"top1", after, after - 0.01, after + 0.01, 500, true, true};
+  r.metric_drop = drop;
+  return r;
+}
+
+TEST(TerminalReport, no_line_ends_in_a_blank_at_any_width) {
+  for (const int width : {0, 40, 60, 80, 100, 140, 300}) {
+    TerminalStyle style;
+    style.width = width;
+    style.explain = true;
+    for (const std::string& text :
+         {render_terminal(sample_run(), style), render_terminal(sample_inspect(), style),
+          render_terminal(sample_compare(), style), render_terminal(sample_evaluate(), style)}) {
+      for (const std::string& line : lines_of(text)) {
+        EXPECT_FALSE(line.ends_with(' ')) << width << ": " << line;
+      }
+      EXPECT_THAT(text, Not(HasSubstr("\n\n\n")));
+      EXPECT_TRUE(text.ends_with('\n'));
+    }
+  }
+}
+
+TEST(TerminalReport, keeps_to_the_width) {
+  for (const int width : {80, 90, 100, 110, 140}) {
+    TerminalStyle style;
+    style.width = width;
+    for (const std::string& text :
+         {render_terminal(sample_run(), style), render_terminal(sample_inspect(), style),
+          render_terminal(sample_compare(), style), render_terminal(sample_evaluate(), style)}) {
+      for (const std::string& line : lines_of(text)) {
+        EXPECT_LE(display_width(line), static_cast<size_t>(width)) << line;
+      }
+    }
+  }
+}
+
+TEST(TerminalReport, colour_changes_nothing_but_colour) {
+  TerminalStyle style;
+  const std::string plain = render_terminal(sample_run(), style);
+  EXPECT_EQ(plain.find('\x1b'), std::string::npos);
+  style.color = true;
+  const std::string coloured = render_terminal(sample_run(), style);
+  EXPECT_NE(coloured, plain);
+  EXPECT_EQ(without_colour(coloured), plain);
+}
+
+TEST(TerminalReport, small_losses_are_never_rounded_away) {
+  EXPECT_THAT(render_terminal(run_with_metric(0.865, 0.8646, 0.0004)),
+              HasSubstr("top1 86.50 % -> 86.46 % (-0.04 pt)"));
+  EXPECT_THAT(render_terminal(run_with_metric(0.865, 0.864999, 0.000001)),
+              HasSubstr("top1 86.5000 % -> 86.4999 % (-0.0001 pt)"));
+  EXPECT_THAT(render_terminal(run_with_metric(0.865, 0.865, 0)),
+              HasSubstr("top1 86.5 % -> 86.5 % (0.0 pt)"));
+  EXPECT_THAT(render_terminal(run_with_metric(0.865, 0.866, -0.001)), HasSubstr("(+0.1 pt)"));
+}
+
+TEST(TerminalReport, a_file_that_grew_says_so) {
+  RunReport r = bare_run();
+  r.size_before.file_bytes = 10'820'331;
+  r.size_after.file_bytes = 10'820'347;
+  EXPECT_THAT(render_terminal(r), HasSubstr("10,820,331 B -> 10,820,347 B (+16 B)"));
+}
+
+TEST(TerminalReport, metrics_where_less_is_better_rise_when_they_get_worse) {
+  RunReport r = bare_run();
+  r.metric_before = MetricFigure{"mse", 0.02, 0.019, 0.021, 100, false, false};
+  r.metric_after = MetricFigure{"mse", 0.021, 0.02, 0.022, 100, false, false};
+  r.metric_drop = 0.001;
+  r.metric_drop_low = 0.0005;
+  r.metric_drop_high = 0.0015;
+  EXPECT_THAT(render_terminal(r), HasSubstr("mse 0.0200 -> 0.0210 (+5.0 %)"));
+  EXPECT_THAT(render_terminal(r), HasSubstr("95 % interval +2.5 to +7.5 %"));
+  EXPECT_THAT(render_terminal(r), HasSubstr("worse"));
+}
+
+TEST(TerminalReport, says_whether_the_interval_tells_the_models_apart) {
+  RunReport r = run_with_metric(0.9, 0.89, 0.01);
+  r.metric_drop_low = -0.002;
+  r.metric_drop_high = 0.022;
+  EXPECT_THAT(render_terminal(r),
+              HasSubstr("-2.2 to +0.2 pt, 500 paired samples: no difference seen"));
+  r.metric_drop_low = 0.002;
+  EXPECT_THAT(render_terminal(r), HasSubstr("-2.2 to -0.2 pt, 500 paired samples: worse"));
+  r.metric_drop_low = -0.03;
+  r.metric_drop_high = -0.01;
+  EXPECT_THAT(render_terminal(r), HasSubstr("better"));
+}
+
+TEST(TerminalReport, worst_layers_are_changed_ones_lowest_first) {
+  RunReport r = sample_run();
+  TerminalStyle style;
+  style.worst_layers = 2;
+  const std::string text = render_terminal(r, style);
+  EXPECT_THAT(text, HasSubstr("worst 2 of 6 changed layers"));
+  EXPECT_LT(text.find("17.5 dB"), text.find("21.2 dB"));
+  EXPECT_THAT(text, Not(HasSubstr("29.8 dB")));
+  // A layer that was left alone ranks nowhere, however its output looks.
+  r.layers[1].sqnr_db = -3;
+  EXPECT_THAT(render_terminal(r, style), Not(HasSubstr("-3.0 dB")));
+}
+
+TEST(TerminalReport, explain_lists_every_layer_left_alone) {
+  const RunReport r = sample_run();
+  EXPECT_THAT(render_terminal(r), HasSubstr("2 x int8 is slower here: … ms against … ms"));
+  TerminalStyle style;
+  style.explain = true;
+  const std::string text = render_terminal(r, style);
+  for (const StepReport& step : r.steps) {
+    for (const SkipRecord& skip : step.skips) EXPECT_THAT(text, HasSubstr(skip.reason));
+  }
+}
+
+TEST(TerminalReport, many_reasons_are_cut_and_counted) {
+  RunReport r = bare_run();
+  StepReport step;
+  step.name = "factorize-weights";
+  for (char reason = 'a'; reason < 'i'; ++reason) {
+    step.skips.push_back({"layer", "out", std::string("reason ") + reason});
+  }
+  r.steps.push_back(step);
+  const std::string text = render_terminal(r);
+  EXPECT_THAT(text, HasSubstr("left alone: 8 (--explain lists them)"));
+  EXPECT_THAT(text, HasSubstr("4 x for 4 other reasons"));
+}
+
+TEST(TerminalReport, failure_is_said_with_limit_and_measure) {
+  const std::string text = render_terminal(sample_run());
+  EXPECT_THAT(text, HasSubstr("a limit was not met (exit code 1)"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("latency <= 60 % +the whole run +61.1 % +fails"));
+}
+
+TEST(TerminalReport, a_plan_says_that_it_is_one) {
+  RunReport r = bare_run();
+  r.dry_run = true;
+  r.size_before.file_bytes = 4'000'000;
+  r.size_after.file_bytes = 1'000'000;
+  StepReport step;
+  step.name = "encode-weights";
+  step.size.file_bytes = 1'000'000;
+  step.size_is_bound = true;
+  r.steps.push_back(step);
+  const std::string text = render_terminal(r);
+  EXPECT_THAT(text, HasSubstr("plan only: nothing was computed or written"));
+  EXPECT_THAT(text, HasSubstr("4.00 MB -> <= 1.00 MB"));
+  EXPECT_THAT(text, Not(HasSubstr("accuracy was not measured")));
+}
+
+TEST(TerminalReport, figures_that_are_not_finite_do_not_spoil_it) {
+  RunReport r = sample_run();
+  r.metric_drop = std::numeric_limits<double>::quiet_NaN();
+  r.layers[0].sqnr_db = std::numeric_limits<double>::quiet_NaN();
+  r.latency_after->ratio = std::numeric_limits<double>::infinity();
+  const std::string text = render_terminal(r);
+  EXPECT_THAT(text, Not(HasSubstr("nan")));
+  EXPECT_THAT(text, Not(HasSubstr("inf")));
+}
+
+TEST(TerminalReport, a_rolled_back_step_is_marked) {
+  EXPECT_THAT(render_terminal(sample_run()),
+              ::testing::ContainsRegex("3: prune-magnitude .*fails, rolled back"));
+}
+
+}  // namespace
+}  // namespace mcompress::testing
