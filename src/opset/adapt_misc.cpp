@@ -35,15 +35,14 @@ void dropout_10(Context&, NodeRef node) {
 
 void grid_sample_20(Context&, NodeRef node) {
   const std::string mode = node.attribute("mode", "bilinear");
-  const std::string renamed =
-      mode == "bilinear" ? "linear" : mode == "bicubic" ? "cubic" : mode;
+  const std::string renamed = mode == "bilinear" ? "linear" : mode == "bicubic" ? "cubic" : mode;
   node.graph().set_attribute(node, {"mode", renamed});
 }
 
 void roi_align_16(Context&, NodeRef node) {
   // The new default is half_pixel; what there was before is output_half_pixel.
-  node.graph().set_attribute(
-      node, {"coordinate_transformation_mode", std::string("output_half_pixel")});
+  node.graph().set_attribute(node,
+                             {"coordinate_transformation_mode", std::string("output_half_pixel")});
 }
 
 void scatter_11(Context&, NodeRef node) { node.graph().set_op(node, "ScatterElements"); }

@@ -49,9 +49,7 @@ void softmax_13(Context& context, NodeRef node) {
   graph.set_input(node, 0, matrix.output());
   graph.set_attribute(node, {"axis", int64_t{-1}});
   graph.set_output(node, 0, graph.fresh_name(result + "_matrix"));
-  graph.insert({.op = "Reshape",
-                .inputs = {node.output(0), shape.output()},
-                .outputs = {result}});
+  graph.insert({.op = "Reshape", .inputs = {node.output(0), shape.output()}, .outputs = {result}});
 }
 
 }  // namespace mcompress::opset

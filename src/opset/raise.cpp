@@ -79,7 +79,8 @@ RaiseResult raise_opset(Model& model, int64_t target, const ValueTypes& types) {
     return result;
   }
   check_request(model, from, target);
-  // A rehearsal on a clone finds every refusal, so that the model is touched only when all goes well.
+  // A rehearsal on a clone finds every refusal, so that the model is touched only when all goes
+  // well.
   Model rehearsal = model.clone();
   const auto graphs = model.graphs();
   const auto copies = rehearsal.graphs();

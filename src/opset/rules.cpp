@@ -14,7 +14,8 @@ using enum Action;
 
 constexpr std::string_view kTypes = "more element types";
 constexpr std::string_view kNegativeAxis = "axes may be negative";
-constexpr std::string_view kNewAttribute = "new attribute or output whose default is the old meaning";
+constexpr std::string_view kNewAttribute =
+    "new attribute or output whose default is the old meaning";
 constexpr std::string_view kNewInput = "more inputs are optional";
 constexpr std::string_view kNewMode = "a new mode";
 constexpr std::string_view kWording = "text and defaults made precise; the runtime has one kernel";
@@ -33,8 +34,8 @@ constexpr Rule kRules[] = {
     {"AveragePool", 10, kUnchanged, kNewAttribute},
     {"AveragePool", 11, kUnchanged, kWording},
     {"AveragePool", 19, kUnchanged, kNewAttribute},
-    {"BatchNormalization", 9, kAdapt,
-     "attribute spatial is gone; refused where it is 0", batch_normalization_9},
+    {"BatchNormalization", 9, kAdapt, "attribute spatial is gone; refused where it is 0",
+     batch_normalization_9},
     {"BatchNormalization", 14, kAdapt,
      "training has an attribute; refused where statistics are outputs", batch_normalization_14},
     {"BatchNormalization", 15, kUnchanged, kTypes},

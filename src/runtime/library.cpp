@@ -116,7 +116,8 @@ std::shared_ptr<const Library> open_library(const std::string& path) {
 }
 
 std::string clean_message(const std::string& message) {
-  // "[ONNXRuntimeError] : 1 : FAIL : Load model failed: /onnxruntime_src/.../model.cc:180 f(...) text"
+  // "[ONNXRuntimeError] : 1 : FAIL : Load model failed: /onnxruntime_src/.../model.cc:180 f(...)
+  // text"
   std::string text = message;
   const std::string_view prefix = "[ONNXRuntimeError] : ";
   if (text.rfind(prefix, 0) == 0) {

@@ -46,8 +46,8 @@ std::vector<OptimizedNode> read_optimized(const std::filesystem::path& path) {
   std::vector<OptimizedNode> nodes;
   for (const auto& node : model.graph().node()) {
     const std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
-    nodes.push_back({node.op_type(), domain, node.name(),
-                     {node.output().begin(), node.output().end()}});
+    nodes.push_back(
+        {node.op_type(), domain, node.name(), {node.output().begin(), node.output().end()}});
   }
   return nodes;
 }
@@ -70,9 +70,8 @@ std::vector<NodeProfile> read_profile(const std::filesystem::path& path) {
       nodes[at->second].microseconds += event.value("dur", 0.0) / runs.counted;
     }
   } catch (const Json::exception& error) {
-    throw Error(ErrorCode::kRuntime,
-                fmt::format("{}: the runtime's profile cannot be read: {}", path.string(),
-                            error.what()));
+    throw Error(ErrorCode::kRuntime, fmt::format("{}: the runtime's profile cannot be read: {}",
+                                                 path.string(), error.what()));
   }
   return nodes;
 }

@@ -14,7 +14,8 @@ namespace mcompress::runtime {
 std::vector<OptimizedNode> read_optimized(const std::filesystem::path& path);
 
 /// Mean time per Run and node from a profile of the runtime, in order of execution. The first
-/// Run is taken for warming up and dropped where there are more. Nodes of one name and op are added.
+/// Run is taken for warming up and dropped where there are more. Nodes of one name and op are
+/// added.
 std::vector<NodeProfile> read_profile(const std::filesystem::path& path);
 
 }  // namespace mcompress::runtime

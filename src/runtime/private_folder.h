@@ -5,7 +5,8 @@
 
 namespace mcompress::runtime {
 
-/// A folder that only we can read, removed with its contents. Throws kRuntime when it cannot be made.
+/// A folder that only we can read, removed with its contents. Throws kRuntime when it cannot be
+/// made.
 class PrivateFolder {
  public:
   PrivateFolder();

@@ -51,6 +51,16 @@ void name_values(std::vector<NodeProfile>& profiles, const std::vector<Optimized
   }
 }
 
+// Found out here, a bad library is not taken for a bad model later.
+void require_ops_library(const std::string& path) {
+  try {
+    Ort::SessionOptions().RegisterCustomOpsLibrary(path.c_str());
+  } catch (const Ort::Exception& error) {
+    throw translate(ErrorCode::kRuntime, error)
+        .hint("give --ops-library a shared library that exports RegisterCustomOps");
+  }
+}
+
 class OnnxRuntime final : public RuntimeService {
  public:
   OnnxRuntime(std::shared_ptr<const Library> library, std::string ops_library)
@@ -131,7 +141,9 @@ class OnnxRuntime final : public RuntimeService {
 
 std::shared_ptr<RuntimeService> make_onnx_runtime(const std::string& library,
                                                   const std::string& ops_library) {
-  return std::make_shared<runtime::OnnxRuntime>(runtime::open_library(library), ops_library);
+  auto opened = runtime::open_library(library);
+  if (!ops_library.empty()) runtime::require_ops_library(ops_library);
+  return std::make_shared<runtime::OnnxRuntime>(std::move(opened), ops_library);
 }
 
 }  // namespace mcompress

@@ -34,8 +34,8 @@ Ort::SessionOptions make_options(const OpenOptions& options) {
     result.SetOptimizedModelFilePath(options.optimized_path.c_str());
     result.AddConfigEntry(kOrtSessionOptionsOptimizedModelExternalInitializersFileName,
                           "weights.data");
-    result.AddConfigEntry(
-        kOrtSessionOptionsOptimizedModelExternalInitializersMinSizeInBytes, "4096");
+    result.AddConfigEntry(kOrtSessionOptionsOptimizedModelExternalInitializersMinSizeInBytes,
+                          "4096");
   }
   return result;
 }
@@ -109,7 +109,8 @@ OrtSession::Bound OrtSession::bind(const Feeds& feeds) const {
                                     [&](const ValueInfo& i) { return i.name == feed.name; }) ||
                         std::count(optional_inputs_.begin(), optional_inputs_.end(), feed.name) > 0;
     if (!wanted) {
-      throw Error(ErrorCode::kData, fmt::format("{}: the model has no input of this name", feed.name));
+      throw Error(ErrorCode::kData,
+                  fmt::format("{}: the model has no input of this name", feed.name));
     }
     bound.input_names.push_back(feed.name.c_str());
     bound.inputs.push_back(borrow(feed.name, feed.tensor));

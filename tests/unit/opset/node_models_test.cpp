@@ -18,7 +18,8 @@ namespace {
 
 const std::filesystem::path kData = "/usr/share/libonnx-testdata/data";
 
-std::optional<Feeds> read_feeds(const std::filesystem::path& folder, const onnx::ModelProto& model) {
+std::optional<Feeds> read_feeds(const std::filesystem::path& folder,
+                                const onnx::ModelProto& model) {
   Feeds feeds;
   for (int i = 0; i < model.graph().input_size(); ++i) {
     const auto& input = model.graph().input(i);

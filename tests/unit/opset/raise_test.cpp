@@ -43,7 +43,8 @@ const Case kCases[] = {
     {"ArgMax", 7, "g (float[2, 3] x) => (int64[2, 1] y) { y = ArgMax<axis = 1>(x) }"},
     {"AveragePool", 7, R"(g (float[1, 2, 6, 6] x) => (float[N, C, H, W] y) {
         y = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1], strides = [2, 2]>(x) })"},
-    {"BatchNormalization", 7, R"(g (float[2, 3, 4] x, float[3] s, float[3] b, float[3] m) => (float[2, 3, 4] y) {
+    {"BatchNormalization", 7,
+     R"(g (float[2, 3, 4] x, float[3] s, float[3] b, float[3] m) => (float[2, 3, 4] y) {
         v = Mul(s, s) y = BatchNormalization<epsilon = 0.01, spatial = 1>(x, s, b, m, v) })"},
     {"ClipBoth", 7, "g (float[2, 3] x) => (float[2, 3] y) { y = Clip<min = -1.5, max = 2.5>(x) }"},
     {"ClipMin", 7, "g (float[2, 3] x) => (float[2, 3] y) { y = Clip<min = 0.0>(x) }"},
@@ -54,7 +55,8 @@ const Case kCases[] = {
     {"Gemm", 7, R"(g (float[2, 3] a, float[4, 3] b, float[4] c) => (float[2, 4] y) {
         y = Gemm<transB = 1, alpha = 0.5>(a, b, c) })"},
     {"HardmaxMiddle", 7, "g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = Hardmax<axis = 1>(x) }"},
-    {"LogSoftmaxFirst", 7, "g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = LogSoftmax<axis = 0>(x) }"},
+    {"LogSoftmaxFirst", 7,
+     "g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = LogSoftmax<axis = 0>(x) }"},
     {"MaxPool", 7, R"(g (float[1, 2, 6, 6] x) => (float[N, C, H, W] y) {
         y = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(x) })"},
     {"PadZero", 7, R"(g (float[2, 3] x) => (float[N, M] y) {
@@ -63,9 +65,11 @@ const Case kCases[] = {
         y = Pad<mode = "constant", pads = [1, 0, 0, 2], value = 1.5>(x) })"},
     {"PadReflect", 7, R"(g (float[2, 3] x) => (float[N, M] y) {
         y = Pad<mode = "reflect", pads = [1, 1, 0, 2]>(x) })"},
-    {"ReduceMeanAxes", 7, "g (float[2, 3, 4] x) => (float[N, M, K] y) { y = ReduceMean<axes = [0, 2]>(x) }"},
+    {"ReduceMeanAxes", 7,
+     "g (float[2, 3, 4] x) => (float[N, M, K] y) { y = ReduceMean<axes = [0, 2]>(x) }"},
     {"ReduceMaxAll", 7, "g (float[2, 3, 4] x) => (float y) { y = ReduceMax<keepdims = 0>(x) }"},
-    {"ReduceSumAxes", 7, "g (float[2, 3, 4] x) => (float[N, M] y) { y = ReduceSum<axes = [1], keepdims = 0>(x) }"},
+    {"ReduceSumAxes", 7,
+     "g (float[2, 3, 4] x) => (float[N, M] y) { y = ReduceSum<axes = [1], keepdims = 0>(x) }"},
     {"ReduceSumAll", 7, "g (float[2, 3, 4] x) => (float[N, M, K] y) { y = ReduceSum(x) }"},
     {"ResizeNearestGrows", 10, R"(g (float[1, 2, 3, 3] x) => (float[N, C, H, W] y) {
         s = Constant<value = float[4] {1.0, 1.0, 2.0, 1.5}>() y = Resize<mode = "nearest">(x, s) })"},
@@ -79,7 +83,8 @@ const Case kCases[] = {
         i = Constant<value = int64[1, 3] {0, 2, 1}>() y = Scatter<axis = 0>(x, i, u) })"},
     {"Slice", 7, R"(g (float[4, 5] x) => (float[N, M] y) {
         y = Slice<axes = [0, 1], starts = [1, -3], ends = [3, 9223372036854775807]>(x) })"},
-    {"SliceNoAxes", 7, "g (float[4, 5] x) => (float[N, M] y) { y = Slice<starts = [1], ends = [-1]>(x) }"},
+    {"SliceNoAxes", 7,
+     "g (float[4, 5] x) => (float[N, M] y) { y = Slice<starts = [1], ends = [-1]>(x) }"},
     {"SoftmaxLast", 7, "g (float[2, 3] x) => (float[2, 3] y) { y = Softmax(x) }"},
     {"SoftmaxMiddle", 7, "g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = Softmax(x) }"},
     {"SoftmaxOnes", 7, "g (float[2, 3, 1, 1] x) => (float[2, 3, 1, 1] y) { y = Softmax(x) }"},
@@ -135,7 +140,8 @@ TEST(Raise, CountsWhatItRewrote) {
   const auto result = raise_opset(model, 13, test::runtime()->infer_types(model));
   EXPECT_EQ(result.from, 9);
   EXPECT_EQ(result.to, 13);
-  EXPECT_EQ(result.adapted, (std::map<std::string, int>{{"Clip", 1}, {"Squeeze", 1}, {"Unsqueeze", 1}}));
+  EXPECT_EQ(result.adapted,
+            (std::map<std::string, int>{{"Clip", 1}, {"Squeeze", 1}, {"Unsqueeze", 1}}));
 }
 
 TEST(Raise, SoftmaxOfUnknownRankTakesTheLongForm) {
@@ -143,7 +149,8 @@ TEST(Raise, SoftmaxOfUnknownRankTakesTheLongForm) {
   Model model = text_model(11, graph);
   raise_opset(model, 13, {});
   EXPECT_EQ(count_op(model, "Flatten"), 1);
-  Model known = text_model(11, R"(g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = Softmax<axis = 2>(x) })");
+  Model known =
+      text_model(11, R"(g (float[2, 3, 4] x) => (float[2, 3, 4] y) { y = Softmax<axis = 2>(x) })");
   raise_opset(known, 13, test::runtime()->infer_types(known));
   EXPECT_EQ(count_op(known, "Flatten"), 0);
 }

@@ -38,7 +38,9 @@ TEST(Latency, AlternatesTheOrderAfterWarmingUp) {
   FakeSession b('b', {0.001}, &order);
   Session* const both[] = {&a, &b};
   measure_latency(both, {}, 4, 100);
-  EXPECT_EQ(order, "ababab" "abbaabba");
+  EXPECT_EQ(order,
+            "ababab"
+            "abbaabba");
 }
 
 TEST(Latency, PairsTheRatios) {

@@ -33,8 +33,8 @@ TEST(OptimizedNodes, ShowWhatWasFused) {
 }
 
 TEST(Profile, NamesNodesAndTheValuesTheyCompute) {
-  const auto nodes = runtime()->profile(
-      text_model(kFused), {{"x", floats({2, 4}, {1, 2, 3, 4, 5, 6, 7, 8})}}, 3);
+  const auto nodes =
+      runtime()->profile(text_model(kFused), {{"x", floats({2, 4}, {1, 2, 3, 4, 5, 6, 7, 8})}}, 3);
   ASSERT_EQ(nodes.size(), 2U);
   EXPECT_EQ(nodes[0].op, "FusedGemm");
   EXPECT_EQ(nodes[0].value, "r");

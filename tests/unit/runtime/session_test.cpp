@@ -43,8 +43,16 @@ TEST(Runtime, RefusesASecondLibrary) {
   EXPECT_THAT(message, HasSubstr("open already"));
 }
 
+TEST(Runtime, RefusesAnAbsentOpsLibrary) {
+  std::string message;
+  EXPECT_EQ(code_of([] { make_onnx_runtime("", "/nowhere/libops.so"); }, &message),
+            ErrorCode::kRuntime);
+  EXPECT_THAT(message, HasSubstr("/nowhere/libops.so"));
+}
+
 TEST(Session, RunsAndKeepsTheOrderOfOutputs) {
-  const Model model = text_model("g (float[2] x) => (float[2] b, float[2] a) { a = Relu(x) b = Neg(x) }");
+  const Model model =
+      text_model("g (float[2] x) => (float[2] b, float[2] a) { a = Relu(x) b = Neg(x) }");
   const auto session = runtime()->open(model);
   ASSERT_EQ(session->inputs().size(), 1U);
   EXPECT_EQ(session->inputs()[0].type, DataType::kFloat);
@@ -78,9 +86,10 @@ TEST(Session, TakesFeedsOfAllTypes) {
 }
 
 TEST(Session, TakesScalarsAndEmptyTensors) {
-  const Model model = text_model("g (float x, float[N] e) => (float y, float[M] f) { y = Neg(x) f = Neg(e) }");
-  const auto outputs =
-      runtime()->open(model)->run({{"x", Tensor::scalar(2.0F)}, {"e", Tensor(DataType::kFloat, {0})}});
+  const Model model =
+      text_model("g (float x, float[N] e) => (float y, float[M] f) { y = Neg(x) f = Neg(e) }");
+  const auto outputs = runtime()->open(model)->run(
+      {{"x", Tensor::scalar(2.0F)}, {"e", Tensor(DataType::kFloat, {0})}});
   EXPECT_EQ(outputs[0].shape(), Shape{});
   EXPECT_EQ(outputs[1].shape(), Shape{0});
 }
@@ -90,15 +99,25 @@ TEST(Session, RefusesWrongFeedsByName) {
   std::string message;
   EXPECT_EQ(code_of([&] { session->run({}); }, &message), ErrorCode::kData);
   EXPECT_THAT(message, HasSubstr("x: the input is not fed"));
-  EXPECT_EQ(code_of([&] { session->run({{"z", floats({1, 2}, {1, 2})}}); }, &message), ErrorCode::kData);
+  EXPECT_EQ(code_of(
+                [&] {
+                  session->run({{"z", floats({1, 2}, {1, 2})}});
+                },
+                &message),
+            ErrorCode::kData);
   EXPECT_THAT(message, HasSubstr("z: the model has no input"));
-  EXPECT_EQ(code_of([&] { session->run({{"x", floats({1, 3}, {1, 2, 3})}}); }, &message),
+  EXPECT_EQ(code_of(
+                [&] {
+                  session->run({{"x", floats({1, 3}, {1, 2, 3})}});
+                },
+                &message),
             ErrorCode::kRuntime);
   EXPECT_THAT(message, HasSubstr("x"));
 }
 
 TEST(Session, RefusesStringInputs) {
-  const auto session = runtime()->open(text_model("g (string[2] x) => (string[2] y) { y = Identity(x) }"));
+  const auto session =
+      runtime()->open(text_model("g (string[2] x) => (string[2] y) { y = Identity(x) }"));
   std::string message;
   EXPECT_EQ(code_of([&] { session->run({{"x", Tensor()}}); }, &message), ErrorCode::kData);
   EXPECT_THAT(message, HasSubstr("cannot feed"));

@@ -42,13 +42,14 @@ Visited visit_all(const Dataset& data, size_t budget) {
       a = Relu(x) b = Neg(a) y = Exp(b) })");
   const std::vector<std::string> names = {"a", "b", "y"};
   Visited visited;
-  for_each_tap(*runtime(), model, data, names, budget, 1,
-               [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
-                 if (sample == 0) visited.group_sizes.push_back(group.size());
-                 for (size_t i = 0; i < group.size(); ++i) {
-                   visited.values[group[i]].push_back(values[i].to_float());
-                 }
-               });
+  for_each_tap(
+      *runtime(), model, data, names, budget, 1,
+      [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
+        if (sample == 0) visited.group_sizes.push_back(group.size());
+        for (size_t i = 0; i < group.size(); ++i) {
+          visited.values[group[i]].push_back(values[i].to_float());
+        }
+      });
   return visited;
 }
 

@@ -98,7 +98,8 @@ TEST(Types, ReachIfBranchesAndWhatTheyCapture) {
 }
 
 TEST(Types, ReachLoopAndScanBodies) {
-  const Model model = text_model(R"(g (float[1, 4] x, float[5, 3] q) => (float[1, 4] y, float[3] s, float[5, 3] o) {
+  const Model model =
+      text_model(R"(g (float[1, 4] x, float[5, 3] q) => (float[1, 4] y, float[3] s, float[5, 3] o) {
       n = Constant<value = int64 {3}>()
       c = Constant<value = bool {1}>()
       y = Loop (n, c, x) <body = lb (int64 i, bool p, float[1, 4] v) => (bool r, float[1, 4] t) {
