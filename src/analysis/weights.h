@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "mcompress/tensor.h"
+
+namespace mcompress::analysis {
+
+/// What the report tells of one weight.
+struct WeightFigures {
+  uint64_t count = 0;
+  uint64_t nonzeros = 0;
+  uint64_t distinct = 0;  ///< different values, -0 and 0 alike, all NaNs alike; 0 when over 65,536
+  float min = 0, max = 0; ///< of the values that are not NaN
+
+  double sparsity() const {
+    return count == 0 ? 0.0 : 1.0 - static_cast<double>(nonzeros) / static_cast<double>(count);
+  }
+};
+
+/// Any numeric type.
+WeightFigures weight_figures(const Tensor& weight);
+uint64_t count_nonzeros(const Tensor& weight);
+
+}  // namespace mcompress::analysis
