@@ -158,7 +158,7 @@ EvaluationResult AucScorer::summarize(std::span<const double> statistics) const 
     const double score = statistics[2 * i];
     const bool positive = statistics[2 * i + 1] > 0;
     const auto& others = by_class[positive ? 0 : 1];
-    const auto [low, high] = std::ranges::equal_range(others, score);
+    const auto [low, high] = std::equal_range(others.begin(), others.end(), score);
     const double below = static_cast<double>(low - others.begin());
     const double ties = static_cast<double>(high - low);
     const double share = (below + ties / 2) / static_cast<double>(others.size());
