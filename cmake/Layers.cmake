@@ -28,9 +28,8 @@ set(MCOMPRESS_LAYER_RULES
   "layer recipe pass support services plans"
   "layer report support plans"
   "layer search pass evaluation analysis numerics ir support services plans"
-  "layer pipeline core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services"
-  "layer pipeline pipeline recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
-  "layer core pipeline pipeline recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
+  "layer pipeline core recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
+  "layer core pipeline recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
   "layer tools core pipeline recipe report passes pass search evaluation calibration data runtime analysis opset forms ir numerics support services plans"
 
   "public error.h support"
