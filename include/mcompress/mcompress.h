@@ -28,8 +28,8 @@ struct RunOptions {
   bool measure_latency = true;
   bool measure_layers = true;                       ///< per-layer time and SQNR of the written file
   std::optional<std::filesystem::path> keep_steps;  ///< folder for the model after each step
+  std::filesystem::path self_program;               ///< the mcompress program, for figures of a session in a child
   SaveOptions save;
-  std::string fixed_clock = "";                     ///< for goldens: leaves times and memory out
 };
 
 /// Compresses `input` by `recipe` and writes `output`. Never touches the input, never leaves a partial

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ class Pass {
   virtual std::string check_options() const { return ""; }
   /// True when the pass acts on layers: `only` and `skip` are then allowed beside its options.
   virtual bool acts_on_layers() const { return false; }
+  /// For --dry-run: bits that a weight of a selected layer takes in the file after this pass, scales
+  /// and the like left out; nothing when that is known only after running it.
+  virtual std::optional<double> stored_bits_per_weight() const { return std::nullopt; }
   /// Returns whether the model was changed; the manager holds it to that.
   virtual bool run(Model& model, PassContext& context) = 0;
 };

@@ -50,7 +50,7 @@ enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kEntropy, kMse };
 struct RangeOptions {
   RangeMethod method = RangeMethod::kMse;
   double percentile = 99.99;
-  int levels = 256;         ///< of the integer grid the range is for
+  int bits = 8;             ///< of the integer grid the range is for
   bool symmetric = false;
 };
 
@@ -62,26 +62,34 @@ struct ValueRange {
   uint64_t not_finite = 0;    ///< NaN and infinities, not counted in the histogram
 };
 
+/// A value to watch; with `channel_axis` >= 0 also per channel along that axis.
+struct ObservedValue {
+  std::string name;
+  int channel_axis = -1;
+};
+
+/// Over all samples and positions, per channel.
+struct ChannelStatistics {
+  std::vector<double> mean, mean_square;
+  std::vector<float> min, max;
+};
+
 /// Statistics of inner values over the calibration data, in bounded memory (src/calibration).
 class CalibrationService {
  public:
   virtual ~CalibrationService() = default;
-  virtual size_t samples() const = 0;
   virtual const Dataset& data() const = 0;
-  /// Ranges of values of the main graph, by name. Values that never occur are left out.
-  /// The histograms of one model are kept: asking again with another method costs no Run.
-  virtual std::map<std::string, ValueRange> ranges(const Model& model,
-                                                   std::span<const std::string> values,
-                                                   const RangeOptions& options) = 0;
-  /// Per-channel exact min and max along `axis` of each value.
-  virtual std::map<std::string, std::vector<std::pair<float, float>>> channel_ranges(
-      const Model& model, std::span<const std::string> values, std::span<const int> axes) = 0;
-  /// Mean over samples and positions per channel along `axis` of each value.
-  virtual std::map<std::string, std::vector<double>> channel_means(
-      const Model& model, std::span<const std::string> values, std::span<const int> axes) = 0;
-  /// Calls `visit` for each sample with the values in the order given (grouped to bound memory:
-  /// `values_of_group` is a part of `values`).
-  virtual void for_each(const Model& model, std::span<const std::string> values,
+  /// Runs the data once and collects histograms (and channels) of values of the main graph; what is known of
+  /// this very model is not collected again. Throws kData for NaN or infinities in what the model computes,
+  /// naming the value and the sample.
+  virtual void observe(const Model& model, std::span<const ObservedValue> values) = 0;
+  /// Of an observed value; nullopt for one that was not observed or is no float.
+  virtual std::optional<ValueRange> range(const Model& model, const std::string& value,
+                                          const RangeOptions& options) = 0;
+  /// Of a value observed with a channel axis.
+  virtual std::optional<ChannelStatistics> channels(const Model& model, const std::string& value) = 0;
+  /// Calls `visit` for each of the first `samples` samples with `values` (in groups to bound memory).
+  virtual void for_each(const Model& model, std::span<const std::string> values, size_t samples,
                         const std::function<void(size_t sample,
                                                  std::span<const std::string> values_of_group,
                                                  std::span<const Tensor> tensors)>& visit) = 0;

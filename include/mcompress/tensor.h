@@ -102,6 +102,9 @@ class Tensor {
   Tensor(DataType type, Shape shape);
   /// Takes `bytes`, whose size must be packed_bytes(type, element_count(shape)); throws kBug.
   Tensor(DataType type, Shape shape, std::span<const std::byte> bytes);
+  /// Shares a payload of somebody else's making instead of copying it: packed_bytes(type,
+  /// element_count(shape)) bytes, aligned to 64, that nobody else writes.
+  static Tensor adopt(DataType type, Shape shape, std::shared_ptr<std::byte[]> payload);
 
   template <class T>
   static Tensor from(Shape shape, std::span<const T> values) {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calibration/calibration.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <tuple>
+
+#include "calibration/channel_sums.h"
+#include "numerics/observer.h"
+#include "numerics/range_choice.h"
+
+namespace mcompress {
+namespace {
+
+constexpr size_t kTapBudget = size_t{192} << 20;
+
+numerics::RangeMethod method_of(RangeMethod method) {
+  switch (method) {
+    case RangeMethod::kPercentile: return numerics::RangeMethod::kPercentile;
+    case RangeMethod::kEntropy: return numerics::RangeMethod::kEntropy;
+    case RangeMethod::kMse: return numerics::RangeMethod::kMse;
+    case RangeMethod::kMinMax:
+    case RangeMethod::kMovingAverage: break;
+  }
+  return numerics::RangeMethod::kMinMax;
+}
+
+/// All that is kept of one value.
+struct Watched {
+  numerics::Histogram histogram;
+  numerics::MovingRange moving;
+  int channel_axis = -1;
+  calibration::ChannelSums channels;
+};
+
+class Calibration final : public CalibrationService {
+ public:
+  Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data, int threads)
+      : runtime_(std::move(runtime)), data_(std::move(data)), threads_(threads) {}
+
+  const Dataset& data() const override { return *data_; }
+
+  void observe(const Model& model, std::span<const ObservedValue> values) override {
+    auto& known = of(model);
+    std::vector<std::string> names;
+    for (const auto& value : values) {
+      const auto it = known.find(value.name);
+      if (it != known.end() && (value.channel_axis < 0 || it->second.channel_axis == value.channel_axis)) {
+        continue;
+      }
+      known[value.name] = {};
+      known[value.name].channel_axis = value.channel_axis;
+      names.push_back(value.name);
+    }
+    for_each_tap(*runtime_, model, *data_, names, kTapBudget, threads_,
+                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+                   for (size_t i = 0; i < group.size(); ++i) watch(known[group[i]], group[i], tensors[i], sample);
+                 });
+  }
+
+  std::optional<ValueRange> range(const Model& model, const std::string& value,
+                                  const RangeOptions& options) override {
+    const auto& known = of(model);
+    const auto it = known.find(value);
+    if (it == known.end() || it->second.histogram.empty()) return std::nullopt;
+    const Watched& watched = it->second;
+    ValueRange range;
+    range.min = watched.histogram.extent().min;
+    range.max = watched.histogram.extent().max;
+    range.count = static_cast<uint64_t>(watched.histogram.count());
+    if (options.method == RangeMethod::kMovingAverage) {
+      range.low = std::min(0.0f, watched.moving.min());
+      range.high = std::max(0.0f, watched.moving.max());
+      return range;
+    }
+    const auto chosen = numerics::choose_range(
+        watched.histogram, {.method = method_of(options.method),
+                            .range = numerics::int_range(options.bits, options.symmetric, options.symmetric),
+                            .symmetric = options.symmetric,
+                            .percentile = options.percentile / 100});
+    range.low = chosen.low;
+    range.high = chosen.high;
+    return range;
+  }
+
+  std::optional<ChannelStatistics> channels(const Model& model, const std::string& value) override {
+    const auto& known = of(model);
+    const auto it = known.find(value);
+    if (it == known.end() || it->second.channels.empty()) return std::nullopt;
+    return it->second.channels.statistics();
+  }
+
+  void for_each(const Model& model, std::span<const std::string> values, size_t samples,
+                const std::function<void(size_t, std::span<const std::string>,
+                                         std::span<const Tensor>)>& visit) override {
+    std::vector<size_t> first(std::min(samples, data_->size()));
+    std::iota(first.begin(), first.end(), size_t{0});
+    const auto part = subset(data_, std::move(first), data_->description());
+    for_each_tap(*runtime_, model, *part, values, kTapBudget, threads_, visit);
+  }
+
+ private:
+  std::map<std::string, Watched>& of(const Model& model) {
+    const Fingerprint now = model.fingerprint();
+    if (!(now == fingerprint_)) {
+      known_.clear();  // statistics belong to one state of the model
+      fingerprint_ = now;
+    }
+    return known_;
+  }
+
+  void watch(Watched& watched, const std::string& name, const Tensor& tensor, size_t sample) const {
+    if (tensor.type() != DataType::kFloat || tensor.count() == 0) return;
+    const auto values = tensor.as<float>();
+    const auto extent = watched.histogram.add(values);
+    if (extent.non_finite > 0) {
+      throw Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(extent.non_finite) +
+                                        " NaN or infinite elements on sample " + std::to_string(sample) +
+                                        " of " + data_->description())
+          .hint("leave the sample out, or check the model with mcompress evaluate");
+    }
+    watched.moving.add(extent);
+    const Shape& shape = tensor.shape();
+    const int axis = watched.channel_axis;
+    if (axis < 0 || axis >= static_cast<int>(shape.size())) return;
+    numerics::ChannelLayout layout;
+    for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
+      int64_t& part = i < axis ? layout.outer : i == axis ? layout.channels : layout.inner;
+      part *= shape[static_cast<size_t>(i)];
+    }
+    watched.channels.add(values, layout);
+  }
+
+  std::shared_ptr<RuntimeService> runtime_;
+  std::shared_ptr<const Dataset> data_;
+  int threads_;
+  Fingerprint fingerprint_;
+  std::map<std::string, Watched> known_;
+};
+
+}  // namespace
+
+std::shared_ptr<CalibrationService> make_calibration(std::shared_ptr<RuntimeService> runtime,
+                                                     std::shared_ptr<const Dataset> data, int threads) {
+  return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads);
+}
+
+}  // namespace mcompress

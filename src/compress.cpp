@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The data flow of one run (architecture.md section 3). Everything it calls lives elsewhere.
+#include <algorithm>
+#include <chrono>
+
+#include "calibration/calibration.h"
+#include "mcompress/interrupt.h"
+#include "mcompress/mcompress.h"
+#include "opset/service.h"
+#include "pipeline/advice.h"
+#include "pipeline/data_roles.h"
+#include "pipeline/final_validation.h"
+#include "pipeline/layer_table.h"
+#include "pipeline/limits.h"
+#include "pipeline/measure.h"
+#include "pipeline/plan.h"
+#include "pipeline/session_child.h"
+#include "pipeline/step_runner.h"
+#include "support/file.h"
+#include "support/gzip_size.h"
+#include "support/hash.h"
+#include "support/memory.h"
+#include "support/system_info.h"
+
+namespace mcompress {
+namespace {
+
+constexpr int kLatencyPairs = 100;
+constexpr double kLatencySeconds = 20;
+constexpr size_t kValidationSamples = 8;
+constexpr uint64_t kFullValidationBelow = uint64_t{1} << 30;
+constexpr uint64_t kGzipBelow = uint64_t{256} << 20;
+
+/// One run; members are what its stages hand on.
+class Run {
+ public:
+  Run(const std::filesystem::path& input, const std::filesystem::path& output, const Recipe& recipe,
+      const PassRegistry& passes, const RunOptions& options)
+      : input_path_(input), output_path_(output), recipe_(recipe), passes_(passes), options_(options) {}
+
+  RunReport run() {
+    const auto begin = std::chrono::steady_clock::now();
+    identify();
+    if (!options_.dry_run) {
+      support::require_writable(output_path_, options_.save.overwrite);
+      refuse_input_as_output();
+    }
+    load();
+    if (options_.dry_run) {
+      plan_run(*baseline_, recipe_, passes_, report_);
+      return std::move(report_);
+    }
+    open_data();
+    measure_baseline();
+    run_steps();
+    encode_and_mark();
+    write_and_measure();
+    report_.advice = advice_for(report_);
+    report_.peak_bytes = support::peak_resident_bytes();
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return std::move(report_);
+  }
+
+ private:
+  void identify() {
+    report_.command = "run";
+    report_.input = input_path_.string();
+    report_.output = output_path_.string();
+    report_.recipe_name = recipe_.name;
+    report_.effective_recipe = write_recipe(recipe_, passes_);
+    report_.recipe_hash = support::hash128(report_.effective_recipe).hex();
+    report_.seed = recipe_.seed;
+    report_.dry_run = options_.dry_run;
+    report_.environment = {.tool_version = version(),
+                           .runtime_version = options_.runtime ? options_.runtime->version() : "",
+                           .cpu = support::cpu_name(),
+                           .instruction_sets = support::instruction_sets(),
+                           .os = support::operating_system(),
+                           .compiler = support::compiler(),
+                           .threads = options_.threads};
+  }
+
+  void refuse_input_as_output() const {
+    std::error_code error;
+    if (std::filesystem::equivalent(input_path_, output_path_, error)) {
+      throw Error(ErrorCode::kUsage, output_path_.string() + ": is the input model")
+          .hint("the input is never touched: name another output with -o");
+    }
+  }
+
+  void load() {
+    baseline_ = Model::load(input_path_);
+    if (options_.freeze_inputs) baseline_->freeze_inputs();
+    report_.size_before.file_bytes = baseline_->file_size();
+    if (options_.dry_run) return;
+    report_.input_hash = support::hash_file(input_path_).hex();
+    const auto why = options_.runtime->load_error(*baseline_);
+    if (!why) return;
+    const bool needs_runs =
+        decides_by_metric(recipe_) || !recipe_.data.empty() || needs_runtime(recipe_.steps);
+    if (needs_runs) {
+      throw Error(ErrorCode::kModel, input_path_.string() + ": does not load in ONNX Runtime: " + *why)
+          .hint("--ops-library FILE registers custom operators; passes that need no data work without it");
+    }
+    runs_ = false;
+    report_.warnings.push_back("not run: the model does not load in ONNX Runtime: " + *why);
+  }
+
+  bool needs_runtime(const std::vector<StepSpec>& steps) const {
+    return std::any_of(steps.begin(), steps.end(), [&](const StepSpec& step) {
+      if (step.pass.empty()) return needs_runtime(step.steps);
+      const auto pass = passes_.create(step.pass);
+      return pass->info().needs.runtime || pass->info().needs.calibration;
+    });
+  }
+
+  void open_data() {
+    const auto inputs = fed_inputs(*baseline_);
+    roles_ = open_roles(recipe_, inputs, decides_by_metric(recipe_));
+    report_.data = roles_.descriptions;
+    report_.selected_on_evaluation = roles_.selected_on_evaluation;
+    const auto any = roles_.any();
+    sample_ = sample_feeds(*baseline_, any.get());
+    has_real_sample_ = any != nullptr;
+    PassContext::Services services;
+    if (runs_) services.runtime = options_.runtime;
+    if (roles_.calibration) {
+      services.calibration = make_calibration(options_.runtime, roles_.calibration, options_.threads);
+    }
+    services.opset = make_opset_service();
+    services.progress = options_.progress;
+    if (has_real_sample_) services.sample = sample_;
+    services.target.kind = recipe_.target;
+    services.seed = recipe_.seed;
+    services.threads = options_.threads;
+    context_ = std::make_unique<PassContext>(services);
+    manager_ = std::make_unique<PassManager>(passes_, *context_);
+  }
+
+  EvaluatorOptions evaluator_options() const {
+    EvaluatorOptions options;
+    options.metric = recipe_.metric;
+    options.threads = options_.threads;
+    return options;
+  }
+
+  void measure_baseline() {
+    if (runs_) types_ = context_->types(*baseline_);
+    const uint64_t file_bytes = report_.size_before.file_bytes;
+    report_.size_before = size_figure(*baseline_, types_);
+    if (file_bytes < kGzipBelow) report_.size_before.gzip_bytes = support::gzip_size(input_path_);
+    if (!runs_) return;
+    if (roles_.evaluation) {
+      final_evaluator_ =
+          make_evaluator(options_.runtime, roles_.evaluation, *baseline_, evaluator_options());
+    }
+    if (roles_.validation == roles_.evaluation) {
+      step_evaluator_ = final_evaluator_;
+    } else if (roles_.validation) {
+      step_evaluator_ =
+          make_evaluator(options_.runtime, roles_.validation, *baseline_, evaluator_options());
+    }
+    if (!final_evaluator_) final_evaluator_ = step_evaluator_;
+    if (!final_evaluator_ && roles_.calibration) {
+      // Nothing decides, and nothing else is there: agreement on what was calibrated on is better than silence.
+      final_evaluator_ =
+          make_evaluator(options_.runtime, roles_.calibration, *baseline_, evaluator_options());
+      report_.warnings.push_back(
+          "the metric is of the calibration data: give --data evaluation=FILE for one of unseen data");
+    }
+    if (final_evaluator_) {
+      const auto& metric = final_evaluator_->metric();
+      report_.metric_reason = final_evaluator_->reason();
+      report_.metric_before = to_figure(metric, final_evaluator_->baseline().value);
+    }
+    if (step_evaluator_) {
+      report_.metric_baseline =
+          to_figure(step_evaluator_->metric(), step_evaluator_->baseline().value);
+    }
+  }
+
+  void run_steps() {
+    model_ = baseline_->clone();
+    RunJudge judge({.runtime = runs_ ? options_.runtime : nullptr,
+                    .baseline = &*baseline_,
+                    .evaluator = step_evaluator_.get(),
+                    .sample = sample_,
+                    .baseline_size = report_.size_before,
+                    .encode = recipe_.encode,
+                    .measure_latency = options_.measure_latency},
+                   *manager_);
+    StepRunner runner(*manager_, *context_, judge);
+    runner.on_step([&](const Model& model, const StepReport& step) { keep_step(model, step); });
+    if (!runner.run(*model_, recipe_.steps, report_.steps)) report_.failed = true;
+    decisions_ = runner.decisions();
+  }
+
+  void keep_step(const Model& model, const StepReport& step) const {
+    if (!options_.keep_steps) return;
+    std::filesystem::create_directories(*options_.keep_steps);
+    std::string name = step.label;
+    std::replace(name.begin(), name.end(), ':', '-');
+    std::erase(name, ' ');
+    model.save(*options_.keep_steps / (name + ".onnx"), {.overwrite = true});
+  }
+
+  void encode_and_mark() {
+    if (recipe_.encode) {
+      const bool last_is_encode = !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
+      if (!last_is_encode && passes_.contains("encode-weights")) {
+        const auto outcome = manager_->run(*model_, {.pass = "encode-weights", .options = {}});
+        if (outcome.changed) {
+          StepReport step;
+          step.name = "encode-weights";
+          step.label = "encode-weights";
+          step.options = outcome.options;
+          step.changed = true;
+          step.seconds = outcome.seconds;
+          step.size = size_figure(*model_, ValueTypes());
+          step.counters = context_->counters();
+          report_.steps.push_back(std::move(step));
+        }
+        for (const auto& decision : context_->decisions()) decisions_.push_back(decision);
+      }
+    }
+    model_->set_metadata("mcompress.version", version());
+    model_->set_metadata("mcompress.runtime", report_.environment.runtime_version);
+    model_->set_metadata("mcompress.recipe", recipe_.name);
+    model_->set_metadata("mcompress.recipe_hash", report_.recipe_hash);
+    model_->set_metadata("mcompress.input_hash", report_.input_hash);
+    model_->set_metadata("mcompress.seed", std::to_string(recipe_.seed));
+  }
+
+  Validate validate() const {
+    if (options_.validate != Validate::kAuto) return options_.validate;
+    return report_.size_before.file_bytes < kFullValidationBelow ? Validate::kFull : Validate::kLayers;
+  }
+
+  void write_and_measure() {
+    check_interrupt();
+    const auto data = roles_.any();
+    if (runs_ && validate() != Validate::kNone) {
+      report_.validation = validate_final(*options_.runtime, *model_, data.get(), sample_,
+                                          validate() == Validate::kFull ? kValidationSamples : 1);
+    }
+    model_->save(output_path_, options_.save);
+    Model written = Model::load(output_path_);
+    if (!(written.fingerprint() == model_->fingerprint())) {
+      throw Error(ErrorCode::kBug, output_path_.string() + ": reads back differently than it was written")
+          .hint("report this with the model and the recipe");
+    }
+    written.state() = model_->state();
+    measure_written(written);
+  }
+
+  void measure_written(Model& written) {
+    report_.output_hash = support::hash_file(output_path_).hex();
+    report_.size_after = size_figure(written, runs_ ? context_->types(written) : ValueTypes());
+    context_->forget_types();
+    if (report_.size_after.file_bytes < kGzipBelow) {
+      report_.size_after.gzip_bytes = support::gzip_size(output_path_);
+    }
+    if (runs_) measure_running(written);
+    report_.layers = layer_table({.before = &*baseline_,
+                                  .after = &written,
+                                  .types = &types_,
+                                  .decisions = &decisions_,
+                                  .steps = &report_.steps,
+                                  .runtime = runs_ && options_.measure_layers ? options_.runtime.get() : nullptr,
+                                  .data = roles_.any().get(),
+                                  .sample = sample_});
+    judge_constraints();
+  }
+
+  void measure_running(Model& written) {
+    if (final_evaluator_) {
+      figures_.metric = judged_metric(*final_evaluator_, written);
+      report_.metric_after = to_figure(final_evaluator_->metric(), figures_.metric->result.value);
+      report_.metric_drop = figures_.metric->drop.drop;
+      report_.metric_drop_low = figures_.metric->drop.low;
+      report_.metric_drop_high = figures_.metric->drop.high;
+    }
+    if (options_.measure_latency && sample_) {
+      try {
+        figures_.latency = latency_pair(*options_.runtime, *baseline_, written, *sample_, kLatencyPairs,
+                                        kLatencySeconds);
+        report_.latency_before = figures_.latency->baseline;
+        report_.latency_after = figures_.latency->candidate;
+      } catch (const Error& error) {
+        if (has_real_sample_ || error.code() == ErrorCode::kInterrupted) throw;
+        sample_.reset();
+        report_.warnings.push_back("no latency: the model does not run on zeros; give --data evaluation=FILE");
+      }
+    }
+    report_.session_before = session_figure_of_child(options_.self_program, input_path_);
+    report_.session_after = session_figure_of_child(options_.self_program, output_path_);
+  }
+
+  void judge_constraints() {
+    figures_.size_bytes = report_.size_after.file_bytes;
+    figures_.input_size_bytes = report_.size_before.file_bytes;
+    figures_.session_before = report_.session_before;
+    figures_.session_after = report_.session_after;
+    for (const auto& limit : recipe_.constraints) {
+      report_.constraints.push_back(judge_limit(limit, false, figures_));
+      report_.failed |= !report_.constraints.back().holds;
+    }
+  }
+
+  const std::filesystem::path& input_path_;
+  const std::filesystem::path& output_path_;
+  const Recipe& recipe_;
+  const PassRegistry& passes_;
+  const RunOptions& options_;
+  RunReport report_;
+  std::optional<Model> baseline_, model_;
+  bool runs_ = true;
+  DataRoles roles_;
+  std::optional<Feeds> sample_;
+  bool has_real_sample_ = false;
+  ValueTypes types_;
+  std::unique_ptr<PassContext> context_;
+  std::unique_ptr<PassManager> manager_;
+  std::shared_ptr<Evaluator> step_evaluator_, final_evaluator_;
+  GateFigures figures_;  ///< of the written file
+  std::vector<PassContext::Decision> decisions_;
+};
+
+}  // namespace
+
+RunReport compress(const std::filesystem::path& input, const std::filesystem::path& output,
+                   const Recipe& recipe, const PassRegistry& passes, const RunOptions& options) {
+  return Run(input, output, recipe, passes, options).run();
+}
+
+std::string version() { return MCOMPRESS_VERSION; }
+
+}  // namespace mcompress

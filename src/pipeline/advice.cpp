@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/advice.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mcompress {
+namespace {
+
+constexpr double kPoorSqnr = 15;         // dB: such an output carries visible damage
+constexpr double kNoticeableDrop = 0.005;
+
+const LayerReport* worst_layer(const RunReport& report) {
+  const LayerReport* worst = nullptr;
+  for (const auto& layer : report.layers) {
+    if (!layer.sqnr_db || std::isnan(*layer.sqnr_db) || layer.method.empty()) continue;
+    if (worst == nullptr || *layer.sqnr_db < *worst->sqnr_db) worst = &layer;
+  }
+  return worst;
+}
+
+}  // namespace
+
+std::vector<std::string> advice_for(const RunReport& report) {
+  std::vector<std::string> advice;
+  const LayerReport* const worst = worst_layer(report);
+  const bool lost = report.metric_drop && *report.metric_drop > kNoticeableDrop;
+  if (worst != nullptr && (lost || *worst->sqnr_db < kPoorSqnr)) {
+    advice.push_back("leave the layer with the most damage alone: skip: [\"" +
+                     (worst->name.empty() ? worst->output : worst->name) + "\"]");
+  }
+  if (lost && report.data.find("training") == report.data.end() &&
+      report.data.find("calibration") == report.data.end()) {
+    advice.push_back("give calibration data: --data calibration=FILE");
+  }
+  if (!report.metric_after && report.data.empty()) {
+    advice.push_back("give data to see what it costs: --data evaluation=FILE");
+  }
+  if (report.latency_after && report.latency_after->ratio_low > 1.02) {
+    advice.push_back("the model got slower: look at the layers' times in --report FILE.json");
+  }
+  const bool rolled_back = std::any_of(report.steps.begin(), report.steps.end(),
+                                       [](const StepReport& step) { return step.rolled_back; });
+  if (rolled_back) advice.push_back("a step was rolled back: ask less of it, or loosen its gate");
+  return advice;
+}
+
+}  // namespace mcompress

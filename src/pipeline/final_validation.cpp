@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/final_validation.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mcompress {
+namespace {
+
+constexpr double kLeastCosine = 0.999;
+
+bool is_readable(const Tensor& tensor) {
+  return tensor.type() != DataType::kUndefined && tensor.type() != DataType::kString &&
+         data_type_bits(tensor.type()) > 0;
+}
+
+double cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  double product = 0, first = 0, second = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) continue;
+    product += double{a[i]} * b[i];
+    first += double{a[i]} * a[i];
+    second += double{b[i]} * b[i];
+  }
+  if (first == 0 && second == 0) return 1;
+  if (first == 0 || second == 0) return 0;
+  return product / std::sqrt(first) / std::sqrt(second);
+}
+
+void compare(const std::string& name, const Tensor& on, const Tensor& off, size_t sample) {
+  if (!is_readable(on) || !is_readable(off)) return;
+  const auto a = on.to_float();
+  const auto b = off.to_float();
+  const bool same_shape = on.shape() == off.shape();
+  const double c = same_shape ? cosine(a, b) : 0;
+  if (same_shape && c >= kLeastCosine) return;
+  throw Error(ErrorCode::kBug, "output '" + name + "' of sample " + std::to_string(sample) +
+                                   " differs between the runtime's optimized and plain graph: " +
+                                   (same_shape ? "cosine " + std::to_string(c)
+                                               : "shape " + to_string(on.shape()) + " and " +
+                                                     to_string(off.shape())))
+      .hint("report this with the model and the recipe; --validate none writes it all the same");
+}
+
+}  // namespace
+
+std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
+                           const std::optional<Feeds>& sample, size_t samples) {
+  const auto optimized = runtime.open(written);
+  const auto plain = runtime.open(written, {.optimize = false});
+  std::vector<Feeds> feeds;
+  if (data != nullptr) {
+    for (size_t i = 0; i < std::min(samples, data->size()); ++i) feeds.push_back(data->feeds(i, 1));
+  } else if (sample) {
+    feeds.push_back(*sample);
+  }
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    std::vector<Tensor> on, off;
+    try {
+      on = optimized->run(feeds[i]);
+      off = plain->run(feeds[i]);
+    } catch (const Error& error) {
+      if (data != nullptr || error.code() == ErrorCode::kInterrupted) throw;
+      return "loads with optimizations on and off; not run: no data that fits its inputs";
+    }
+    for (size_t j = 0; j < on.size(); ++j) {
+      compare(optimized->output_names()[j], on[j], off[j], i);
+    }
+  }
+  return "a fresh session gives the same with optimizations on and off on " +
+         std::to_string(feeds.size()) + (feeds.size() == 1 ? " sample" : " samples");
+}
+
+}  // namespace mcompress

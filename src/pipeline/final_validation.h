@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "mcompress/dataset.h"
+#include "mcompress/mcompress.h"
+#include "mcompress/model.h"
+#include "mcompress/runtime_service.h"
+
+namespace mcompress {
+
+/// Opens the model as written in a fresh session with optimizations on and off, and compares the two on
+/// `samples` samples: cosine >= 0.999 and, where an output decides, the same decisions (rules.md 7).
+/// Returns what was found, for the report; throws kBug when the two differ or the model does not load.
+std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
+                           const std::optional<Feeds>& sample, size_t samples);
+
+}  // namespace mcompress

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/layer_table.h"
+
+#include <algorithm>
+
+#include "analysis/cost.h"
+#include "analysis/weights.h"
+#include "forms/stored_form.h"
+#include "mcompress/layer.h"
+
+namespace mcompress {
+namespace {
+
+constexpr size_t kParitySamples = 8;
+constexpr int kProfileRuns = 10;
+
+/// Stored bits of a weight, whichever form it has.
+double stored_bits(const ValueRef& weight) {
+  if (const auto form = forms::recognise(weight)) {
+    return form->bits_per_weight * static_cast<double>(element_count(form->shape));
+  }
+  return static_cast<double>(packed_bytes(weight.constant_type(), element_count(weight.constant_shape()))) * 8;
+}
+
+/// Layers of `after` by the layer of `before` that they stand for: the one whose output they compute, or
+/// the next such one downstream (the first factor of a factorized layer).
+std::map<std::string, std::vector<Layer>> successors(Model& after, const std::vector<Layer>& before) {
+  std::map<std::string, bool> known;
+  for (const Layer& layer : before) known[layer.output] = true;
+  const auto& origin = after.state().origin;
+  const auto former = [&](const std::string& name) {
+    const auto it = origin.find(name);
+    return it == origin.end() ? name : it->second;
+  };
+  std::map<std::string, std::vector<Layer>> result;
+  for (const Layer& layer : find_layers(after)) {
+    ValueRef value = layer.node.output();
+    for (int hops = 0; value && hops < 8; ++hops) {
+      const std::string name = former(value.name());
+      if (known.contains(name)) {
+        result[name].push_back(layer);
+        break;
+      }
+      const auto uses = value.uses();
+      if (uses.empty()) break;
+      value = uses[0].node.output();
+    }
+  }
+  return result;
+}
+
+void describe_weight(const Layer& layer, const std::vector<Layer>& now, LayerReport& row) {
+  row.bits_before = stored_bits(layer.weight) / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
+  row.bytes_before = static_cast<uint64_t>(stored_bits(layer.weight) / 8);
+  double bits = 0;
+  analysis::WeightFigures total;
+  for (const Layer& part : now) {
+    bits += stored_bits(part.weight);
+    const auto tensor = forms::constant_or_form(part.weight);
+    if (!tensor) continue;
+    const auto figures = analysis::weight_figures(*tensor);
+    total.count += figures.count;
+    total.nonzeros += figures.nonzeros;
+    total.distinct = std::max(total.distinct, figures.distinct);
+  }
+  row.bytes_after = static_cast<uint64_t>(bits / 8);
+  row.bits_after = bits / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
+  row.sparsity = total.sparsity();
+  row.distinct = total.distinct;
+}
+
+void describe_history(const LayerTableInputs& in, LayerReport& row) {
+  for (const auto& decision : *in.decisions) {
+    if (decision.output != row.output) continue;
+    const std::string& method = decision.decision.method;
+    if (row.method.find(method) == std::string::npos) {
+      row.method += (row.method.empty() ? "" : " + ") + method;
+    }
+    if (decision.decision.rank > 0) row.rank = decision.decision.rank;
+  }
+  for (const auto& step : *in.steps) {
+    for (const auto& skip : step.skips) {
+      if (skip.output == row.output) row.reason = step.name + ": " + skip.reason;
+    }
+  }
+}
+
+}  // namespace
+
+std::map<std::string, double> layer_times(RuntimeService& runtime, const Model& model,
+                                          const Feeds& feeds, int runs) {
+  // Fused nodes carry the name of a node they come from somewhere in their own: give each node a
+  // name that cannot be part of another.
+  Model named = model.clone();
+  std::map<std::string, std::string> output_of;
+  int count = 0;
+  for (Graph* const graph : named.graphs()) {
+    for (const NodeRef node : graph->nodes()) {
+      std::string name = "mc" + std::to_string(++count);
+      name += '.';
+      graph->set_name(node, name);
+      output_of[name] = node.output_name(0);
+    }
+  }
+  std::map<std::string, double> times;
+  for (const auto& node : runtime.profile(named, feeds, runs)) {
+    const size_t begin = node.name.find("mc");
+    const size_t end = node.name.find('.', begin == std::string::npos ? 0 : begin);
+    if (begin == std::string::npos || end == std::string::npos) continue;
+    const auto it = output_of.find(node.name.substr(begin, end - begin + 1));
+    if (it != output_of.end()) times[it->second] += node.microseconds;
+  }
+  return times;
+}
+
+std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
+  const std::vector<Layer> layers = find_layers(*in.before);
+  const auto now = successors(*in.after, layers);
+  std::map<std::string, double> times_before, times_after;
+  std::map<std::string, ParityValue> parity;
+  if (in.runtime != nullptr && in.sample) {
+    times_before = layer_times(*in.runtime, *in.before, *in.sample, kProfileRuns);
+    times_after = layer_times(*in.runtime, *in.after, *in.sample, kProfileRuns);
+  }
+  if (in.runtime != nullptr && in.data != nullptr) {
+    std::vector<std::string> names;
+    for (const Layer& layer : layers) {
+      if (&layer.node.graph() == &in.before->graph()) names.push_back(layer.output);
+    }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    parity = value_parity(*in.runtime, *in.before, *in.after, names, *in.data, kParitySamples);
+  }
+  std::vector<LayerReport> rows;
+  for (const Layer& layer : layers) {
+    LayerReport row;
+    row.name = layer.name;
+    row.op = layer.node.op();
+    row.output = layer.output;
+    row.weight_shape = layer.weight_shape;
+    const auto it = now.find(layer.output);
+    std::vector<Layer> parts;
+    if (it != now.end()) {
+      std::copy_if(it->second.begin(), it->second.end(), std::back_inserter(parts),
+                   [&](const Layer& part) {  // the two weights of a recurrent node share its output
+                     return part.kind != LayerKind::kRecurrent ||
+                            part.weight_input == layer.weight_input;
+                   });
+    }
+    describe_weight(layer, parts, row);
+    row.macs = in.types != nullptr ? analysis::node_macs(layer.node, *in.types) : 0;
+    describe_history(in, row);
+    if (const auto t = times_before.find(layer.output); t != times_before.end()) {
+      row.microseconds_before = t->second;
+    }
+    double after = 0;
+    bool timed = false;
+    for (const Layer& part : parts) {
+      const auto t = times_after.find(part.output);
+      if (t == times_after.end()) continue;
+      after += t->second;
+      timed = true;
+    }
+    if (timed) row.microseconds_after = after;
+    if (const auto p = parity.find(layer.output); p != parity.end()) row.sqnr_db = p->second.sqnr_db;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace mcompress

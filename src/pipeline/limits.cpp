@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/limits.h"
+
+#include "evaluation/gate.h"
+
+namespace mcompress {
+namespace {
+
+using evaluation::Measured;
+
+GateVerdict not_measured(const LimitSpec& limit, const std::string& why) {
+  GateVerdict verdict;
+  verdict.limit = limit.quantity + " " + limit.text;
+  verdict.measured_text = "not measured: " + why;
+  verdict.holds = false;
+  return verdict;
+}
+
+Latency to_latency(const LatencyFigure& figure) {
+  Latency latency;
+  latency.median_ms = figure.median_ms;
+  latency.min_ms = figure.min_ms;
+  latency.spread_ms = figure.spread_ms;
+  latency.ratio = figure.ratio;
+  latency.ratio_low = figure.ratio_low;
+  latency.ratio_high = figure.ratio_high;
+  latency.pairs = figure.pairs;
+  return latency;
+}
+
+Measured bytes(uint64_t value, uint64_t base) {
+  return {.value = static_cast<double>(value), .low = {}, .high = {}, .base = static_cast<double>(base)};
+}
+
+}  // namespace
+
+GateVerdict judge_limit(const LimitSpec& limit, bool strict, const GateFigures& figures) {
+  std::string problem;
+  const auto parsed = parse_limit(limit.quantity, limit.text, &problem);
+  if (!parsed) throw Error(ErrorCode::kRecipe, limit.where.str() + ": " + problem);
+  const auto judged = [&](const Measured& measured) {
+    return evaluation::judge(limit.quantity, limit.text, *parsed, measured, strict);
+  };
+  if (limit.quantity == "size") return judged(bytes(figures.size_bytes, figures.input_size_bytes));
+  if (limit.quantity == "memory") {
+    if (!figures.session_after || !figures.session_before) {
+      return not_measured(limit, "a session could not be opened in a child process");
+    }
+    return judged(bytes(figures.session_after->peak_bytes, figures.session_before->peak_bytes));
+  }
+  if (limit.quantity == "latency") {
+    if (!figures.latency) return not_measured(limit, "there is no data that the model runs on");
+    return judged(evaluation::measured_latency(to_latency(figures.latency->candidate), *parsed));
+  }
+  if (!figures.metric) return not_measured(limit, "there is no data to evaluate on");
+  const auto& metric = *figures.metric;
+  if (limit.quantity == "metric") return judged(evaluation::measured_metric(metric.result));
+  return judged(evaluation::measured_drop(metric.info, *parsed, metric.drop, metric.base));
+}
+
+}  // namespace mcompress

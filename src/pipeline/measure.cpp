@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/measure.h"
+
+#include <algorithm>
+
+#include "analysis/cost.h"
+#include "support/memory.h"
+
+namespace mcompress {
+namespace {
+
+constexpr int kGatePairs = 60;
+constexpr double kGateSeconds = 10;
+
+bool asks_for(const std::vector<LimitSpec>& limits, std::string_view quantity) {
+  return std::any_of(limits.begin(), limits.end(),
+                     [&](const LimitSpec& limit) { return limit.quantity == quantity; });
+}
+
+}  // namespace
+
+MetricFigure to_figure(const MetricInfo& metric, const MetricValue& value) {
+  return {.name = std::string(metric.name),
+          .value = value.value,
+          .low = value.low,
+          .high = value.high,
+          .samples = value.samples,
+          .higher_is_better = metric.higher_is_better,
+          .is_points = metric.is_points};
+}
+
+LatencyFigure to_figure(const Latency& latency) {
+  return {.median_ms = latency.median_ms,
+          .min_ms = latency.min_ms,
+          .spread_ms = latency.spread_ms,
+          .ratio = latency.ratio,
+          .ratio_low = latency.ratio_low,
+          .ratio_high = latency.ratio_high,
+          .pairs = latency.pairs};
+}
+
+JudgedMetric judged_metric(Evaluator& evaluator, const Model& model) {
+  JudgedMetric judged{evaluator.metric(), evaluator.baseline(), evaluator.evaluate(model), {}};
+  judged.drop = evaluator.compare(judged.base, judged.result);
+  return judged;
+}
+
+SizeFigure size_figure(Model& model, const ValueTypes& types) {
+  const auto cost = analysis::model_cost(model, types);
+  SizeFigure size;
+  size.file_bytes = model.file_size();
+  size.weight_bytes = cost.weight_bytes;
+  size.parameters = cost.parameters;
+  size.nonzeros = cost.nonzeros;
+  size.macs = cost.macs;
+  return size;
+}
+
+LatencyPair latency_pair(RuntimeService& runtime, const Model& baseline, const Model& candidate,
+                         const Feeds& feeds, int pairs, double max_seconds) {
+  const auto first = runtime.open(baseline);
+  const auto second = runtime.open(candidate);
+  Session* const sessions[] = {first.get(), second.get()};
+  const auto latencies = measure_latency(sessions, feeds, pairs, max_seconds);
+  return {to_figure(latencies[0]), to_figure(latencies[1])};
+}
+
+uint64_t RunJudge::encoded_size(const Model& model) {
+  if (!in_.encode) return model.file_size();
+  Model encoded = model.clone();
+  encoder_.run(encoded, {.pass = "encode-weights", .options = {}});
+  return encoded.file_size();
+}
+
+void RunJudge::measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) {
+  step.size = size_figure(model, ValueTypes());
+  step.size.file_bytes = encoded_size(model);
+  step.peak_bytes = support::peak_resident_bytes();
+  figures_ = {.size_bytes = step.size.file_bytes, .input_size_bytes = in_.baseline_size.file_bytes};
+  if (!in_.runtime) return;
+  if (in_.evaluator != nullptr && (step.changed || !limits.empty())) {
+    figures_.metric = judged_metric(*in_.evaluator, model);
+    step.metric = to_figure(in_.evaluator->metric(), figures_.metric->result.value);
+  }
+  if (asks_for(limits, "latency") && in_.sample) {
+    figures_.latency =
+        latency_pair(*in_.runtime, *in_.baseline, model, *in_.sample, kGatePairs, kGateSeconds);
+    step.latency = figures_.latency->candidate;
+  }
+}
+
+std::vector<GateVerdict> RunJudge::judge(const std::vector<LimitSpec>& limits, bool strict) {
+  std::vector<GateVerdict> verdicts;
+  for (const auto& limit : limits) verdicts.push_back(judge_limit(limit, strict, figures_));
+  return verdicts;
+}
+
+}  // namespace mcompress

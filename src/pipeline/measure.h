@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "mcompress/metric.h"
+#include "mcompress/report.h"
+#include "pass/manager.h"
+#include "pipeline/data_roles.h"
+#include "pipeline/limits.h"
+#include "pipeline/step_runner.h"
+
+namespace mcompress {
+
+MetricFigure to_figure(const MetricInfo& metric, const MetricValue& value);
+LatencyFigure to_figure(const Latency& latency);
+
+/// Evaluates a model against the evaluator's reference.
+JudgedMetric judged_metric(Evaluator& evaluator, const Model& model);
+
+/// Bytes, parameters, multiply-accumulates of a model. gzip_bytes is left 0: it is of a written file.
+SizeFigure size_figure(Model& model, const ValueTypes& types);
+
+/// Latency of `candidate` beside `baseline`, interleaved, one intra-op thread.
+LatencyPair latency_pair(RuntimeService& runtime, const Model& baseline, const Model& candidate,
+                         const Feeds& feeds, int pairs, double max_seconds);
+
+/// Judges the steps of a run against the input model.
+class RunJudge final : public StepJudge {
+ public:
+  struct Inputs {
+    std::shared_ptr<RuntimeService> runtime;  ///< null: the model does not run, sizes only
+    const Model* baseline = nullptr;
+    Evaluator* evaluator = nullptr;           ///< of the validation data; null without
+    std::optional<Feeds> sample;
+    SizeFigure baseline_size;
+    bool encode = true;                       ///< sizes are of the file with encode-weights run
+    bool measure_latency = true;
+  };
+  RunJudge(Inputs inputs, PassManager& encoder) : in_(std::move(inputs)), encoder_(encoder) {}
+
+  void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) override;
+  std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) override;
+
+ private:
+  uint64_t encoded_size(const Model& model);
+
+  Inputs in_;
+  PassManager& encoder_;
+  GateFigures figures_;  ///< of the step measured last
+};
+
+}  // namespace mcompress

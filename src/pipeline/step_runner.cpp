@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/step_runner.h"
+
+#include <algorithm>
+
+#include "mcompress/interrupt.h"
+#include "recipe/curves.h"
+
+namespace mcompress {
+namespace {
+
+bool all_hold(const std::vector<GateVerdict>& verdicts) {
+  return std::all_of(verdicts.begin(), verdicts.end(), [](const GateVerdict& v) { return v.holds; });
+}
+
+void set_action(std::vector<GateVerdict>& verdicts, const std::string& action) {
+  for (auto& verdict : verdicts) {
+    if (!verdict.holds) verdict.action = action;
+  }
+}
+
+/// The round that a repeat's `until` judges: a row of the report of its own.
+StepReport round_report(const std::string& label, int round, int rounds) {
+  StepReport report;
+  report.name = "repeat";
+  report.label = label + ": round " + std::to_string(round) + " of " + std::to_string(rounds);
+  return report;
+}
+
+}  // namespace
+
+bool StepRunner::run(Model& model, const std::vector<StepSpec>& steps,
+                     std::vector<StepReport>& reports) {
+  return run_list(model, steps, "", reports) != Next::kStop;
+}
+
+StepRunner::Next StepRunner::run_list(Model& model, const std::vector<StepSpec>& steps,
+                                      const std::string& prefix, std::vector<StepReport>& reports) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const std::string label = prefix + std::to_string(i + 1);
+    const Next next = steps[i].pass.empty() ? run_repeat(model, steps[i], label, reports)
+                                            : run_step(model, steps[i], label, reports);
+    // Outside a loop a step that was rolled back is left out, and the recipe goes on.
+    if (next == Next::kStop || (next == Next::kEndLoop && !prefix.empty())) return next;
+  }
+  return Next::kGoOn;
+}
+
+StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const std::string& label,
+                                      std::vector<StepReport>& reports) {
+  check_interrupt();
+  Model before = model.clone();
+  context_.set_step(++step_count_);
+  StepReport report;
+  report.name = step.pass;
+  report.label = label + ": " + step.pass;
+  const PassOutcome outcome = manager_.run(model, step);
+  report.options = outcome.options;
+  report.changed = outcome.changed;
+  report.seconds = outcome.seconds;
+  report.counters = context_.counters();
+  report.warnings = context_.warnings();
+  for (const auto& skip : context_.skips()) {
+    report.skips.push_back({skip.layer, skip.output, skip.reason});
+  }
+  const auto decisions = context_.decisions();
+  judge_.measure(model, step.gate ? step.gate->limits : std::vector<LimitSpec>{}, report);
+  const Next next = step.gate ? apply_gate(model, before, *step.gate, report) : Next::kGoOn;
+  if (!report.rolled_back) {
+    decisions_.insert(decisions_.end(), decisions.begin(), decisions.end());
+    if (on_step_) on_step_(model, report);
+  }
+  reports.push_back(std::move(report));
+  return next;
+}
+
+StepRunner::Next StepRunner::apply_gate(Model& model, Model& before, const GateSpec& gate,
+                                        StepReport& report) {
+  report.gates = judge_.judge(gate.limits, gate.strict);
+  if (all_hold(report.gates)) return Next::kGoOn;
+  if (gate.on_fail == OnFail::kWarn) {
+    set_action(report.gates, "warned");
+    return Next::kGoOn;
+  }
+  model = std::move(before);
+  context_.forget_types();
+  report.rolled_back = true;
+  const bool stop = gate.on_fail == OnFail::kStop;
+  set_action(report.gates, stop ? "stopped" : "rolled back");
+  return stop ? Next::kStop : Next::kEndLoop;
+}
+
+StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step, const std::string& label,
+                                        std::vector<StepReport>& reports) {
+  for (int round = 0; round < step.repeat; ++round) {
+    Model before = model.clone();
+    const auto decisions_before = decisions_.size();
+    std::vector<StepSpec> steps;
+    for (const auto& inner : step.steps) steps.push_back(resolve_curves(inner, round, step.repeat));
+    const Next next =
+        run_list(model, steps, label + "." + std::to_string(round + 1) + ".", reports);
+    if (next == Next::kStop) return next;
+    StepReport report = round_report(label, round + 1, step.repeat);
+    bool failed = next == Next::kEndLoop;
+    if (!failed && (!step.until.empty() || step.gate)) {
+      std::vector<LimitSpec> limits = step.until;
+      if (step.gate) limits.insert(limits.end(), step.gate->limits.begin(), step.gate->limits.end());
+      judge_.measure(model, limits, report);
+      report.gates = judge_.judge(limits, step.gate && step.gate->strict);
+      failed = !all_hold(report.gates);
+    }
+    if (!failed) {
+      if (!report.gates.empty()) reports.push_back(std::move(report));
+      continue;
+    }
+    // The last good round stands; whether that is an error is the gate's to say.
+    const OnFail on_fail = step.gate ? step.gate->on_fail : OnFail::kRollBack;
+    if (next != Next::kEndLoop && on_fail == OnFail::kWarn && step.until.empty()) {
+      set_action(report.gates, "warned");
+      reports.push_back(std::move(report));
+      continue;
+    }
+    model = std::move(before);
+    context_.forget_types();
+    decisions_.resize(decisions_before);
+    report.rolled_back = true;
+    set_action(report.gates, on_fail == OnFail::kStop && step.until.empty() ? "stopped" : "rolled back");
+    reports.push_back(std::move(report));
+    return on_fail == OnFail::kStop && step.until.empty() && step.gate ? Next::kStop : Next::kGoOn;
+  }
+  return Next::kGoOn;
+}
+
+}  // namespace mcompress
