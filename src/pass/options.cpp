@@ -149,6 +149,18 @@ std::string flow_text(const ConfigValue& value) {
   return text + "]";
 }
 
+// A long list of choices helps nobody who made a slip.
+std::string wrong_word(const ConfigValue& value, const std::vector<std::string>& choices) {
+  constexpr size_t kLongList = 6;
+  const std::string nearest =
+      value.kind == ConfigValue::Kind::kScalar ? nearest_name(value.scalar, choices) : "";
+  std::string text = choices.size() > kLongList && !nearest.empty()
+                         ? fmt::format("is {}, none of its {} words", shown(value), choices.size())
+                         : expected(value, fmt::format("one of {}", fmt::join(choices, ", ")));
+  if (!nearest.empty()) text += fmt::format("; did you mean '{}'?", nearest);
+  return text;
+}
+
 OptionInfo info_of(std::string name, OptionInfo::Type type, std::string description) {
   OptionInfo info;
   info.name = std::move(name);
@@ -340,12 +352,7 @@ OptionSet::Handle OptionSet::add_enum(std::string name, std::vector<std::string>
         const bool known = value.kind == ConfigValue::Kind::kScalar &&
                            std::find(choices.begin(), choices.end(), value.scalar) != choices.end();
         if (!known) {
-          std::string text = expected(value, fmt::format("one of {}", fmt::join(choices, ", ")));
-          if (value.kind == ConfigValue::Kind::kScalar) {
-            const std::string nearest = nearest_name(value.scalar, choices);
-            if (!nearest.empty()) text += fmt::format("; did you mean '{}'?", nearest);
-          }
-          return text;
+          return wrong_word(value, choices);
         }
         set(value.scalar);
         *word = value.scalar;

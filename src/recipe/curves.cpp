@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recipe/curves.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+namespace mcompress {
+namespace {
+
+std::optional<double> number_of(const ConfigValue* value) {
+  if (value == nullptr || value->kind != ConfigValue::Kind::kScalar) return std::nullopt;
+  double number = 0;
+  const char* last = value->scalar.data() + value->scalar.size();
+  const auto [rest, error] = std::from_chars(value->scalar.data(), last, number);
+  if (error != std::errc() || rest != last) return std::nullopt;
+  return number;
+}
+
+double along(const std::string& curve, double from, double to, double t) {
+  if (curve == "cubic") return to + (from - to) * std::pow(1 - t, 3);
+  if (curve == "exponential" && from * to > 0) return from * std::pow(to / from, t);
+  return from + (to - from) * t;
+}
+
+ConfigValue resolved(const ConfigValue& curve, int round, int rounds) {
+  const ConfigValue* from_value = curve.find("from");
+  const ConfigValue* to_value = curve.find("to");
+  // The ends keep their text, so that an error in it is told as it was written.
+  if (from_value != nullptr && round == 0 && rounds > 1) return *from_value;
+  if (to_value != nullptr && round >= rounds - 1) return *to_value;
+  const std::optional<double> from = number_of(from_value);
+  const std::optional<double> to = number_of(to_value);
+  ConfigValue result;
+  result.where = curve.where;
+  if (!from || !to) return result;
+  const ConfigValue* kind = curve.find("curve");
+  const double t = static_cast<double>(round) / (rounds - 1);
+  double number = along(kind == nullptr ? "linear" : kind->scalar, *from, *to, t);
+  if (curve.find(kWholeMark) != nullptr) number = std::round(number);
+  result.kind = ConfigValue::Kind::kScalar;
+  result.scalar = fmt::format("{}", number);
+  return result;
+}
+
+}  // namespace
+
+bool is_curve(const ConfigValue& value) {
+  return value.kind == ConfigValue::Kind::kMap &&
+         (value.find("from") != nullptr || value.find("to") != nullptr);
+}
+
+StepSpec resolve_curves(const StepSpec& step, int round, int rounds) {
+  StepSpec result = step;
+  for (ConfigValue::Entry& entry : result.options.map) {
+    if (is_curve(entry.value)) entry.value = resolved(entry.value, round, rounds);
+  }
+  return result;
+}
+
+}  // namespace mcompress
