@@ -43,8 +43,8 @@ void places_kernel(const float* values, size_t count, float scale_one, int32_t b
   const auto bins = hn::Set(di, bins_one);
   const auto odd_place = hn::Set(di, 1 + 2 * bins_one);
   const auto largest = hn::Set(d, std::numeric_limits<float>::max());
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto value = hn::LoadU(d, values + i);
     const auto magnitude = hn::Abs(value);
     const auto position = hn::Mul(magnitude, scale);
@@ -57,7 +57,7 @@ void places_kernel(const float* values, size_t count, float scale_one, int32_t b
     place = hn::IfThenElse(hn::RebindMask(di, hn::Le(magnitude, largest)), place, odd_place);
     hn::StoreU(place, di, places + i);
   }
-  for (; i < count; ++i) places[i] = place_of(values[i], scale_one, bins_one);
+  for (size_t i = vector_end; i < count; ++i) places[i] = place_of(values[i], scale_one, bins_one);
 }
 
 }  // namespace mcompress::numerics::simd::HWY_NAMESPACE

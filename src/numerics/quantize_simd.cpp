@@ -96,8 +96,8 @@ int64_t column_min_max_kernel(const float* row, size_t count, float* min, float*
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
   int64_t non_finite = 0;
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto value = hn::LoadU(d, row + i);
     const auto is_good = finite_mask(value);
     const auto old_min = hn::LoadU(d, min + i);
@@ -108,7 +108,7 @@ int64_t column_min_max_kernel(const float* row, size_t count, float* min, float*
       non_finite += static_cast<int64_t>(lanes - hn::CountTrue(d, is_good));
     }
   }
-  for (; i < count; ++i) {
+  for (size_t i = vector_end; i < count; ++i) {
     if (!is_finite(row[i])) {
       ++non_finite;
       continue;
@@ -146,13 +146,13 @@ void quantize_to(const float* values, size_t count, QuantParams params, IntRange
   const auto high = hn::Set(d, high_one);
   const auto scale = hn::Set(d, params.scale);
   const auto zero_point = hn::Set(di, params.zero_point);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto rounded = round_clamped(hn::LoadU(d, values + i), scale, low, high);
     const auto integer = hn::Add(hn::ConvertTo(di, rounded), zero_point);
     hn::StoreU(hn::DemoteTo(d8, integer), d8, stored + i);
   }
-  for (; i < count; ++i) {
+  for (size_t i = vector_end; i < count; ++i) {
     const float rounded = round_clamped_one(values[i], params.scale, low_one, high_one);
     stored[i] = static_cast<Stored>(static_cast<int32_t>(rounded) + params.zero_point);
   }
@@ -178,13 +178,13 @@ void quantize_row_kernel(const float* values, const float* scales, size_t count,
   const auto high_one = static_cast<float>(range.max);
   const auto low = hn::Set(d, low_one);
   const auto high = hn::Set(d, high_one);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto rounded =
         round_clamped(hn::LoadU(d, values + i), hn::LoadU(d, scales + i), low, high);
     hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, rounded)), d8, stored + i);
   }
-  for (; i < count; ++i) {
+  for (size_t i = vector_end; i < count; ++i) {
     stored[i] = static_cast<int8_t>(round_clamped_one(values[i], scales[i], low_one, high_one));
   }
 }
@@ -197,12 +197,12 @@ void dequantize_from(const Stored* stored, size_t count, QuantParams params, flo
   const size_t lanes = hn::Lanes(d);
   const auto scale = hn::Set(d, params.scale);
   const auto zero_point = hn::Set(di, params.zero_point);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto integer = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, stored + i)), zero_point);
     hn::StoreU(hn::Mul(hn::ConvertTo(d, integer), scale), d, values + i);
   }
-  for (; i < count; ++i) {
+  for (size_t i = vector_end; i < count; ++i) {
     values[i] =
         static_cast<float>(static_cast<int32_t>(stored[i]) - params.zero_point) * params.scale;
   }
@@ -227,8 +227,8 @@ double error_of_block(const float* values, const float* importance, size_t count
   const auto high = hn::Set(d, high_one);
   const auto scale = hn::Set(d, params.scale);
   auto sum = hn::Zero(d);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  const size_t vector_end = count / lanes * lanes;
+  for (size_t i = 0; i < vector_end; i += lanes) {
     const auto value = hn::LoadU(d, values + i);
     const auto difference = hn::Sub(value, hn::Mul(round_clamped(value, scale, low, high), scale));
     auto square = hn::Mul(difference, difference);
@@ -236,7 +236,7 @@ double error_of_block(const float* values, const float* importance, size_t count
     sum = hn::Add(sum, square);
   }
   double total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < count; ++i) {
+  for (size_t i = vector_end; i < count; ++i) {
     const float rounded = round_clamped_one(values[i], params.scale, low_one, high_one);
     const double difference = static_cast<double>(values[i]) - rounded * params.scale;
     total += difference * difference * (importance != nullptr ? importance[i] : 1.0F);
