@@ -219,6 +219,16 @@ Tensor::Tensor(DataType type, Shape shape, std::span<const std::byte> bytes)
   if (size_ > 0) std::memcpy(payload_.get(), bytes.data(), size_);
 }
 
+Tensor Tensor::adopt(DataType type, Shape shape, std::shared_ptr<std::byte[]> payload) {
+  Tensor tensor;
+  tensor.count_ = element_count(shape);
+  tensor.size_ = packed_bytes(type, tensor.count_);
+  tensor.type_ = type;
+  tensor.shape_ = std::move(shape);
+  tensor.payload_ = std::move(payload);
+  return tensor;
+}
+
 std::span<const std::byte> Tensor::bytes() const { return {payload_.get(), size_}; }
 
 std::span<std::byte> Tensor::mutate() {

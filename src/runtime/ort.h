@@ -32,7 +32,8 @@ Error translate(ErrorCode code, const Ort::Exception& error);
 /// A runtime value that reads the tensor's own bytes: `tensor` must outlive it. `name` is for
 /// messages. Throws kData for types that ONNX Runtime cannot be fed.
 Ort::Value borrow(const std::string& name, const Tensor& tensor);
-/// Copies a runtime value. Throws kModel for sequences, maps, strings and absent optionals.
-Tensor copy_out(const std::string& name, const Ort::Value& value);
+/// A tensor that keeps a large value's memory alive instead of copying it. Throws kModel for
+/// sequences, maps, strings and absent optionals.
+Tensor take_out(const std::string& name, Ort::Value value);
 
 }  // namespace mcompress::runtime

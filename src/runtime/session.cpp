@@ -133,11 +133,11 @@ std::vector<Ort::Value> OrtSession::execute(const Bound& bound) {
 
 std::vector<Tensor> OrtSession::run(const Feeds& feeds) {
   try {
-    const auto values = execute(bind(feeds));
+    auto values = execute(bind(feeds));
     std::vector<Tensor> tensors;
     tensors.reserve(values.size());
     for (size_t i = 0; i < values.size(); ++i) {
-      tensors.push_back(copy_out(output_names_[i], values[i]));
+      tensors.push_back(take_out(output_names_[i], std::move(values[i])));
     }
     return tensors;
   } catch (const Ort::Exception& error) {

@@ -17,16 +17,20 @@ using Groups = std::vector<std::span<const std::string>>;
 std::vector<size_t> measure_bytes(RuntimeService& runtime, const Model& model, const Feeds& feeds,
                                   std::span<const std::string> names, int threads) {
   Model probe = model.clone();
-  std::vector<std::string> shapes;
-  std::vector<DataType> types;
   const ValueTypes known = runtime.infer_types(probe);
-  for (const auto& name : names) {
-    const ValueRef value = probe.graph().find(name);
-    if (!value) throw Error(ErrorCode::kBug, name + ": no such value to tap");
-    types.push_back(known.find(value).type);
-    shapes.push_back(probe.graph().insert({.op = "Shape", .inputs = {value}}).output_name());
+  std::vector<std::string> shapes(names.size());
+  std::vector<DataType> types(names.size());
+  // Unoptimized, the runtime starts from the last node that nobody reads and runs what it depends
+  // on: with the probes in reverse each comes right after its value, which is then freed (measured
+  // on 403 values of ocr-recognition: 16 MB, 210 MB otherwise).
+  for (size_t i = names.size(); i-- > 0;) {
+    const ValueRef value = probe.graph().find(names[i]);
+    if (!value) throw Error(ErrorCode::kBug, names[i] + ": no such value to tap");
+    types[i] = known.find(value).type;
+    shapes[i] = probe.graph().insert({.op = "Shape", .inputs = {value}}).output_name();
   }
   SessionOptions options;
+  options.optimize = false;
   options.prepack = false;
   options.threads = threads;
   options.extra_outputs = shapes;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/fmt/fmt.h>
 
-#include <cstring>
+#include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "runtime/ort.h"
@@ -13,6 +14,14 @@ static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT == static_cast<int>(DataType::
 static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL == static_cast<int>(DataType::kBool));
 static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16 == static_cast<int>(DataType::kBfloat16));
 static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT4 == static_cast<int>(DataType::kInt4));
+
+namespace {
+
+constexpr size_t kPayloadAlignment = 64;
+// Smaller payloads are copied rather than kept in the runtime's memory.
+constexpr size_t kLeastAdopted = 4096;
+
+}  // namespace
 
 Ort::Value borrow(const std::string& name, const Tensor& tensor) {
   if (tensor.type() == DataType::kString || tensor.type() == DataType::kUndefined) {
@@ -30,7 +39,7 @@ Ort::Value borrow(const std::string& name, const Tensor& tensor) {
                                   static_cast<ONNXTensorElementDataType>(tensor.type()));
 }
 
-Tensor copy_out(const std::string& name, const Ort::Value& value) {
+Tensor take_out(const std::string& name, Ort::Value value) {
   if (!value || !value.IsTensor() || !value.HasValue()) {
     throw Error(ErrorCode::kModel, fmt::format("{}: not a tensor; only tensors can be read", name));
   }
@@ -41,8 +50,12 @@ Tensor copy_out(const std::string& name, const Ort::Value& value) {
   }
   Shape shape = info.GetShape();
   const size_t size = packed_bytes(type, element_count(shape));
-  return Tensor(type, std::move(shape),
-                std::span(static_cast<const std::byte*>(value.GetTensorRawData()), size));
+  auto* const data = static_cast<std::byte*>(value.GetTensorMutableRawData());
+  const bool aligned = reinterpret_cast<uintptr_t>(data) % kPayloadAlignment == 0;
+  if (size < kLeastAdopted || !aligned)
+    return Tensor(type, std::move(shape), std::span(data, size));
+  const auto owner = std::make_shared<Ort::Value>(std::move(value));
+  return Tensor::adopt(type, std::move(shape), std::shared_ptr<std::byte[]>(owner, data));
 }
 
 }  // namespace mcompress::runtime

@@ -136,6 +136,20 @@ TEST(Session, ReturnsExtraOutputs) {
   EXPECT_THAT(outputs[1].to_float(), ElementsAre(0, 2));
 }
 
+TEST(Session, OutputsOutliveTheSessionAndAreWritable) {
+  const Model model = text_model("g (float[N] x) => (float[N] y) { y = Neg(x) }");
+  const Feeds feeds = {{"x", floats({5000}, std::vector<float>(5000, 1.5F))}};
+  auto session = runtime()->open(model);
+  Tensor first = session->run(feeds)[0];
+  const Tensor kept = first;
+  first.mutate_as<float>()[0] = 7;
+  const Tensor second = session->run(feeds)[0];
+  session.reset();
+  EXPECT_EQ(first.to_float()[0], 7);
+  EXPECT_EQ(kept.to_float(), std::vector<float>(5000, -1.5F));
+  EXPECT_TRUE(kept == second);
+}
+
 TEST(Session, SaysWhyAModelDoesNotLoad) {
   const Model good = text_model(kChain);
   EXPECT_FALSE(runtime()->load_error(good));
