@@ -224,6 +224,8 @@ class Graph {
 
   /// New initializer with a fresh name made from `hint`.
   ValueRef add_constant(std::string_view hint, const Tensor& value);
+  /// New initializer with exactly this name, which nothing defines now (it may have been used before).
+  ValueRef add_constant_named(const std::string& name, const Tensor& value);
   /// Replaces a constant for all who read it (type and shape may change).
   void set_constant(const ValueRef& value, const Tensor& tensor);
   /// Gives `node` another constant as its input: in place when nobody else reads the old one,

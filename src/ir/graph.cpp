@@ -276,13 +276,18 @@ void Graph::remove_attribute(NodeRef node, std::string_view name) {
 }
 
 ValueRef Graph::add_constant(std::string_view hint, const Tensor& value) {
+  return add_constant_named(fresh_name(hint.empty() ? "constant" : hint), value);
+}
+
+ValueRef Graph::add_constant_named(const std::string& name, const Tensor& value) {
   auto& impl = model_->impl();
+  if (find(name)) bug("value '" + name + "' would be defined twice");
   if (impl.initializers_are_inputs()) {
     model_->freeze_inputs();
     impl.proto->set_ir_version(4);  // from 4 on an initializer need not be an input
   }
   ++impl.edits;
-  const std::string name = fresh_name(hint.empty() ? "constant" : hint);
+  impl.names.insert(name);
   auto* const tensor = proto_->add_initializer();
   tensor->set_name(name);
   ir::write_tensor(*tensor, value, *impl.payloads);
