@@ -37,11 +37,11 @@ std::optional<Feeds> read_feeds(const std::filesystem::path& folder,
   return feeds;
 }
 
-bool is_adapted(const onnx::ModelProto& model, int64_t from, int64_t to) {
+// Some node's operator changed in between, whether it is rewritten or said to mean the same.
+bool is_concerned(const onnx::ModelProto& model, int64_t from, int64_t to) {
   for (const auto& node : model.graph().node()) {
     for (int64_t version = from + 1; version <= to; ++version) {
-      const auto* rule = opset::find_rule(node.op_type(), version);
-      if (rule != nullptr && rule->action == opset::Action::kAdapt) return true;
+      if (opset::find_rule(node.op_type(), version) != nullptr) return true;
     }
   }
   return false;
@@ -63,7 +63,7 @@ bool compare(const std::filesystem::path& path, int64_t target) {
   const auto feeds = read_feeds(path / "test_data_set_0", proto);
   if (!feeds) return false;
   Model model = Model::load(path / "model.onnx");
-  if (model.opset() >= target || !is_adapted(proto, model.opset(), target)) return false;
+  if (model.opset() >= target || !is_concerned(proto, model.opset(), target)) return false;
   if (test::runtime()->load_error(model)) return false;
   std::vector<Tensor> before;
   try {
@@ -99,12 +99,12 @@ int compare_all(int64_t target) {
 
 TEST(NodeModels, GiveTheSameBitsAt17) {
   if (!std::filesystem::exists(kData)) GTEST_SKIP() << "libonnx-testdata is not installed";
-  EXPECT_GT(compare_all(17), 5);
+  EXPECT_GT(compare_all(17), 60);
 }
 
 TEST(NodeModels, GiveTheSameBitsAtTheNewest) {
   if (!std::filesystem::exists(kData)) GTEST_SKIP() << "libonnx-testdata is not installed";
-  EXPECT_GT(compare_all(kNewestOpset), 60);
+  EXPECT_GT(compare_all(kNewestOpset), 300);
 }
 
 }  // namespace

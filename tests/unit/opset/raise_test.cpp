@@ -79,6 +79,10 @@ const Case kCases[] = {
         s = Constant<value = float[4] {1.0, 1.0, 2.0, 1.5}>() y = Resize<mode = "linear">(x, s) })"},
     {"ResizeLinearShrinks", 10, R"(g (float[1, 1, 6, 8] x) => (float[N, C, H, W] y) {
         s = Constant<value = float[4] {1.0, 1.0, 0.6, 0.5}>() y = Resize<mode = "linear">(x, s) })"},
+    {"RoiAlign", 10, R"(g (float[1, 1, 6, 6] x) => (float[N, C, H, W] y) {
+        rois = Constant<value = float[1, 4] {0.5, 1.0, 4.0, 5.0}>()
+        batch = Constant<value = int64[1] {0}>()
+        y = RoiAlign<output_height = 2, output_width = 2, sampling_ratio = 2>(x, rois, batch) })"},
     {"Scatter", 9, R"(g (float[3, 3] x, float[1, 3] u) => (float[3, 3] y) {
         i = Constant<value = int64[1, 3] {0, 2, 1}>() y = Scatter<axis = 0>(x, i, u) })"},
     {"Slice", 7, R"(g (float[4, 5] x) => (float[N, M] y) {
@@ -200,6 +204,29 @@ TEST(Raise, RefusesNearestResizeWithUnknownScales) {
   Model model = text_model(10, R"(g (float[N, C, H, W] x, float[4] s) => (float[A, B, D, E] y) {
       y = Resize<mode = "nearest">(x, s) })");
   EXPECT_THAT(refusal(model, 11), HasSubstr("scales"));
+}
+
+TEST(Raise, RefusesLocalFunctionsOfAnotherVersion) {
+  onnx::ModelProto proto;
+  onnx::OnnxParser parser(R"(<ir_version: 8, opset_import: ["" : 11, "local" : 1]>
+      g (float[2, 3] x) => (float[2, 3] y) { y = local.twice(x) })");
+  ASSERT_TRUE(parser.Parse(proto).IsOK());
+  auto* function = proto.add_functions();
+  function->set_name("twice");
+  function->set_domain("local");
+  function->add_input("a");
+  function->add_output("b");
+  function->add_opset_import()->set_version(11);
+  auto* node = function->add_node();
+  node->set_op_type("Add");
+  node->add_input("a");
+  node->add_input("a");
+  node->add_output("b");
+  Model model = Model::parse(proto.SerializeAsString());
+  EXPECT_THAT(refusal(model, 13), HasSubstr("local function twice is written for opset 11"));
+  proto.mutable_functions(0)->mutable_opset_import(0)->set_version(13);
+  Model fitting = Model::parse(proto.SerializeAsString());
+  EXPECT_TRUE(raise_opset(fitting, 13, {}).changed());
 }
 
 TEST(Raise, RefusesVersionsOutsideItsRange) {
