@@ -54,6 +54,7 @@ struct Linear {
   double scale = 1;
   double shift = 0;
   size_t rank = 0;  ///< highest of the constants
+  DataType type = DataType::kUndefined;
 };
 Linear read_linear(const ValueRef& value, const NodeRef& reader) {
   Linear line{value};
@@ -74,6 +75,7 @@ Linear read_linear(const ValueRef& value, const NodeRef& reader) {
       return line;
     }
     line.rank = std::max(line.rank, operand->rank);
+    line.type = operand->type;
     line.input = operand->variable;
   }
 }
@@ -303,7 +305,8 @@ std::optional<HardSigmoidPattern> match_hard_sigmoid(const NodeRef& root, const 
     const size_t rank = std::max(line.rank, product.rank);
     if (line.input == clip->input || line.scale == 0.0) continue;
     if (!keeps_rank(line.input, rank, types)) continue;
-    HardSigmoidPattern pattern{line.input, line.scale / clip->high, line.shift / clip->high, false};
+    HardSigmoidPattern pattern{line.input, line.scale / clip->high, line.shift / clip->high, line.type,
+                               false};
     if (product.factors.size() == 1) return pattern;
     pattern.times_input = true;
     if (product.factors[1 - i] == line.input) return pattern;
@@ -350,7 +353,9 @@ std::optional<LeakyReluPattern> match_leaky_relu(const NodeRef& root) {
     if (!product || !product.is("Mul")) continue;
     const auto slope = scalar_operand(product);
     if (!slope || slope->rank > 0 || slope->variable != root.input(1 - i)) continue;
-    if (slope->value > 0.0 && slope->value < 1.0) return LeakyReluPattern{slope->variable, slope->value};
+    if (slope->value > 0.0 && slope->value < 1.0) {
+      return LeakyReluPattern{slope->variable, slope->value, slope->type};
+    }
   }
   return std::nullopt;
 }

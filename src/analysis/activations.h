@@ -25,6 +25,7 @@ struct HardSigmoidPattern {
   ValueRef input;
   double alpha = 0;
   double beta = 0;
+  DataType type = DataType::kFloat;
   bool times_input = false;
 };
 std::optional<HardSigmoidPattern> match_hard_sigmoid(const NodeRef& root, const ValueTypes& types);
@@ -40,6 +41,7 @@ std::optional<SigmoidPattern> match_sigmoid(const NodeRef& root);
 struct LeakyReluPattern {
   ValueRef input;
   double slope = 0;
+  DataType type = DataType::kFloat;
 };
 std::optional<LeakyReluPattern> match_leaky_relu(const NodeRef& root);
 

@@ -83,11 +83,11 @@ class FoldBatchNorm : public Pass {
     for (const bool backwards : {true, false}) {
       const std::vector<Layer> layers = find_layers(model);
       for (size_t i = 0; i < layers.size(); ++i) {
-        if (!layers[i].node.alive()) continue;
         if (!context.selection().reason_to_skip(layers, i).empty()) continue;
-        const bool done = backwards ? fold_after(model, layers[i], types, context)
-                                    : fold_before(model, layers[i], types, context);
-        folded += done ? 1 : 0;
+        while (layers[i].node.alive() && (backwards ? fold_after(model, layers[i], types, context)
+                                                    : fold_before(model, layers[i], types, context))) {
+          ++folded;
+        }
       }
     }
     context.count("normalizations folded", folded);

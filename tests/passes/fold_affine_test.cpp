@@ -50,6 +50,24 @@ TEST(FoldAffine, OnlyTheFactorMovesIntoAPaddedConv) {
     })");
 }
 
+TEST(FoldAffine, WritesTheLeftoverAsADepthwiseConvWhereAsked) {
+  const char* const text = R"(
+    g (float[1,8,4,4] x) => (float[1,8,4,4] y) <int64[4] shape = {8, 1, 3, 3}, float t = {1.0}> {
+      W = ConstantOfShape <value = float[1] {0.5}> (shape)
+      r = Relu(x)
+      q = Add(r, t)
+      y = Conv <group = 8, pads = [1,1,1,1]> (q, W)
+    })";
+  Model model = parse_model(text);
+  run_pass("fold-constants", model);
+  const Model before = model.clone();
+  EXPECT_FALSE(run_pass("fold-affine", model).changed);
+  EXPECT_TRUE(run_pass("fold-affine", model, {{"leftover", "depthwise"}}).changed);
+  EXPECT_EQ(normal_form(model).find("Add"), std::string::npos);
+  expect_close(before, model);
+  EXPECT_FALSE(run_pass("fold-affine", model, {{"leftover", "depthwise"}}).changed);
+}
+
 TEST(FoldAffine, GemmAndMatMul) {
   expect_rewrite("fold-affine", R"(
     g (float[3,2] x) => (float[3,2] y)

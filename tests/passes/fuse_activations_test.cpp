@@ -23,7 +23,7 @@ TEST(FuseActivations, HardSwishInEverySpelling) {
       "a = Add(x, three) c = Clip(a, zero, six) m = Mul(x, c) y = Div(m, six)",
       "a = Add(three, x) c = Clip(a, zero, six) m = Mul(c, x) y = Mul(sixth, m)",
       "a = Add(x, three) c = Clip(a, zero, six) d = Div(c, six) y = Mul(x, d)",
-      "a = Add(x, three) c = Clip(a, zero, six) d = Mul(c, sixth) y = Mul(d, x)",
+      "a = Add(x, three) c = Clip(a, zero, six) d = Mul(c, sixth) y = Mul(x, d)",
       "a = Add(x, three) h = Max(a, zero) c = Min(h, six) m = Mul(x, c) y = Div(m, six)",
       "a = Add(x, three) h = Min(six, a) c = Max(zero, h) m = Mul(x, c) y = Div(m, six)",
       "a = Add(x, three) h = Relu(a) c = Min(h, six) m = Mul(x, c) y = Div(m, six)",
