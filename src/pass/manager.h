@@ -34,7 +34,7 @@ class PassManager {
  private:
   bool run_restarting(Model& model, const StepSpec& step);
   void check_services(const Pass& pass) const;
-  void verify(const Model& model, const std::string& pass) const;
+  void verify(const Model& before, const Model& after, const std::string& pass) const;
 
   const PassRegistry& passes_;
   PassContext& context_;
