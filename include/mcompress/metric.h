@@ -33,7 +33,7 @@ std::span<const MetricInfo> metrics();
 /// Throws kRecipe with the nearest name.
 const MetricInfo& find_metric(std::string_view name);
 
-/// A metric with its 95 % interval: Wilson's where every sample scores 0 or 1, else normal over
+/// A metric with its 95 % interval: Wilson's where every sample scores 0 or 1, else Student's over
 /// samples (delta method for ratios, DeLong for auc).
 struct MetricValue {
   double value = 0, low = 0, high = 0;

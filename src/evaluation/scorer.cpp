@@ -22,12 +22,6 @@ bool is_zero_or_one(std::span<const double> values) {
   return std::ranges::all_of(values, [](double v) { return v == 0 || v == 1; });
 }
 
-double sum_of(std::span<const double> values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum;
-}
-
 /// sqnr compares as relative error: a drop from infinity to 40 dB is one of 1 %.
 double relative_error(double decibels) { return std::pow(10.0, -decibels / 20); }
 
@@ -47,6 +41,11 @@ std::vector<double> harm(const MetricInfo& info, const EvaluationResult& result,
 }
 
 }  // namespace
+
+numerics::Estimate around(double value, std::span<const double> values) {
+  const double half = numerics::mean(values).half_width();
+  return {value, value - half, value + half};
+}
 
 EvaluationResult Scorer::summarize(std::span<const double> statistics) const {
   const size_t width = columns();
@@ -69,11 +68,12 @@ EvaluationResult Scorer::summarize(std::span<const double> statistics) const {
                                          : result.value.value + static_cast<double>(count) * step);
     result.per_sample.push_back(static_cast<float>(value(row, ignored)));
   }
-  Interval interval;
+  numerics::Estimate interval;
   if (info_.is_points && is_zero_or_one(result.influence)) {
-    interval = wilson(sum_of(result.influence), static_cast<double>(count));
+    interval = numerics::proportion(std::ranges::count(result.influence, 1.0),
+                                    static_cast<int64_t>(count));
   } else {
-    interval = normal_around(result.value.value, result.influence);
+    interval = around(result.value.value, result.influence);
     if (info_.is_points) {
       interval.low = std::max(0.0, interval.low);
       interval.high = info_.higher_is_better ? std::min(1.0, interval.high) : interval.high;
@@ -106,16 +106,13 @@ Comparison compare_results(const MetricInfo& info, const EvaluationResult& base,
     return info.unit == "dB" ? relative_error(v) : (info.higher_is_better ? -v : v) / scale;
   };
   comparison.drop = value(candidate) - value(base);
-  Interval interval;
+  numerics::Estimate interval;
   if (info.is_points && is_zero_or_one(base.influence) && is_zero_or_one(candidate.influence)) {
     const auto worse = static_cast<double>(std::ranges::count(difference, 1.0));
     const auto better = static_cast<double>(std::ranges::count(difference, -1.0));
     interval = paired_proportions(worse, better, static_cast<double>(difference.size()));
-    // The adjusted centre moves towards 0; the interval always holds the estimate itself.
-    interval.low = std::min(interval.low, comparison.drop);
-    interval.high = std::max(interval.high, comparison.drop);
   } else {
-    interval = normal_around(comparison.drop, difference);
+    interval = around(comparison.drop, difference);
   }
   comparison.low = interval.low;
   comparison.high = interval.high;

@@ -8,6 +8,7 @@
 
 #include "evaluation/output_profile.h"
 #include "mcompress/metric.h"
+#include "numerics/statistics.h"
 
 namespace mcompress::evaluation {
 
@@ -21,6 +22,9 @@ struct Row {
   std::span<const float> reference;
   std::span<const int32_t> reference_decision;
 };
+
+/// `value` with the interval of the mean of `values`, whose spread is the value's.
+numerics::Estimate around(double value, std::span<const double> values);
 
 /// A metric: a few statistics per sample, and a value that is a function of their sums. Everything
 /// else (scores of single samples, influence, interval) follows from that function and its

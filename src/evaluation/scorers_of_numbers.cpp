@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "evaluation/interval.h"
 #include "evaluation/scorer_kinds.h"
 #include "mcompress/error.h"
 
@@ -172,7 +171,7 @@ EvaluationResult AucScorer::summarize(std::span<const double> statistics) const 
     result.influence.push_back(result.value.value + weight * (placements[i] - result.value.value));
     result.per_sample.push_back(static_cast<float>(placements[i]));
   }
-  const Interval interval = normal_around(result.value.value, result.influence);
+  const numerics::Estimate interval = around(result.value.value, result.influence);
   result.value.low = std::max(0.0, interval.low);
   result.value.high = std::min(1.0, interval.high);
   return result;
