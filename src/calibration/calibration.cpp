@@ -50,7 +50,7 @@ class Calibration final : public CalibrationService {
       if (it != known.end() && (value.channel_axis < 0 || it->second.channel_axis == value.channel_axis)) {
         continue;
       }
-      known[value.name] = {};
+      known.erase(value.name);
       known[value.name].channel_axis = value.channel_axis;
       names.push_back(value.name);
     }

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/emit.h"
+
+#include <algorithm>
+
+#include "forms/activation.h"
+#include "numerics/pair_rule.h"
+#include "numerics/quantize.h"
+#include "numerics/weight_quantize.h"
+
+namespace mcompress::quantization {
+namespace {
+
+numerics::ChannelLayout channels_of(const Layer& layer) {
+  numerics::ChannelLayout layout;
+  for (size_t i = 0; i < layer.weight_shape.size(); ++i) {
+    const auto axis = static_cast<int>(i);
+    int64_t& part = axis < layer.output_axis    ? layout.outer
+                    : axis == layer.output_axis ? layout.channels
+                                                : layout.inner;
+    part *= layer.weight_shape[i];
+  }
+  return layout;
+}
+
+numerics::ReductionLayout reduction_of(const Layer& layer) {
+  if (layer.kind == LayerKind::kConv) {
+    return numerics::ReductionLayout::conv(layer.outputs, layer.inputs / layer.groups, layer.kernel);
+  }
+  return layer.output_axis == 0 ? numerics::ReductionLayout::transposed_matrix(layer.outputs, layer.inputs)
+                                : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
+}
+
+/// Writes the units; values and their Q are made on demand, each once.
+class Emitter {
+ public:
+  Emitter(Model& model, const ValueParams& params) : graph_(model.graph()), params_(params) {}
+
+  void emit(const Unit& unit, const LayerWeight* weight) {
+    for (int i = 0; i < static_cast<int>(unit.inputs.size()); ++i) {
+      graph_.set_input(unit.node, i, dequantized(unit.inputs[static_cast<size_t>(i)]));
+    }
+    if (weight != nullptr) emit_weight(unit, *weight);
+    if (unit.kind == UnitKind::kProduct) return;
+    // Everybody reads the integers of the output: the kernel leaves nothing else.
+    const ValueRef output = graph_.find(unit.output);
+    const auto readers = output.uses();
+    const ValueRef replacement = dequantized(unit.output);
+    for (const Use& use : readers) {
+      const bool is_quantizer = use.node.is("QuantizeLinear") && use.input == 0;
+      if (!is_quantizer) use.node.graph().set_input(use.node, use.input, replacement);
+    }
+  }
+
+ private:
+  const ValueRef& dequantized(const std::string& name) {
+    const auto it = dequantized_.find(name);
+    if (it != dequantized_.end()) return it->second;
+    const auto& params = params_.at(name);
+    const auto codes =
+        forms::emit_quantize(graph_, name, graph_.find(name), params.scale,
+                             Tensor::scalar(static_cast<uint8_t>(params.zero_point)));
+    return dequantized_[name] = forms::emit_dequantize(graph_, codes);
+  }
+
+  void emit_weight(const Unit& unit, const LayerWeight& weight) {
+    const Layer& layer = unit.layer;
+    const ValueRef old_weight = layer.node.input(layer.weight_input);
+    graph_.set_input(layer.node, layer.weight_input,
+                     forms::emit_dequantize(graph_, old_weight.name(), weight.weight, layer.node));
+    erase_if_unread(old_weight);
+    if (weight.bias.empty()) return;
+    const ValueRef old_bias = layer.node.input(layer.bias_input);
+    std::vector<float> scales = weight.scales;
+    for (float& scale : scales) scale *= params_.at(unit.inputs[0]).scale;
+    const ValueRef bias = forms::emit_bias(
+        graph_, old_bias ? old_bias.name() : unit.output + "_bias",
+        Tensor::from<int32_t>({layer.outputs}, weight.bias),
+        Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales), layer.node);
+    graph_.set_input(layer.node, layer.bias_input, bias);
+    if (old_bias) erase_if_unread(old_bias);
+  }
+
+  static void erase_if_unread(const ValueRef& constant) {
+    if (!constant.uses().empty() || constant.is_graph_output()) return;
+    if (const NodeRef producer = constant.producer()) {
+      constant.scope().erase(producer);
+    } else if (!constant.is_graph_input()) {
+      constant.scope().erase_initializer(constant.name());
+    }
+  }
+
+  Graph& graph_;
+  const ValueParams& params_;
+  std::map<std::string, ValueRef> dequantized_;
+};
+
+Tensor scales_tensor(const std::vector<float>& scales) {
+  return Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales);
+}
+
+}  // namespace
+
+LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::optional<Tensor>& bias,
+                           float input_scale, const Target& target) {
+  const auto values = weight.as<float>();
+  const auto layout = channels_of(layer);
+  auto quantized = numerics::quantize_weights(values, layout, {});
+  LayerWeight result;
+  result.scales = quantized.scales;
+  if (bias) {
+    const auto reals = bias->to_float();
+    const int64_t headroom = layer.inputs / layer.groups * layer.kernel * 255 * 127;
+    auto stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
+    if (!stored.fits) {  // a channel whose scale would overflow the bias gets a wider one
+      result.scales = stored.weight_scales;
+      numerics::quantize_channels(values, layout, result.scales, {}, numerics::kInt8SymmetricRange,
+                                  quantized.values);
+      stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
+    }
+    result.bias = std::move(stored.values);
+  }
+  if (target.needs_pair_rule() && !layer.is_depthwise()) {
+    numerics::enforce_pair_rule(quantized.values, reduction_of(layer));
+  }
+  result.weight.codes = Tensor::from<int8_t>(layer.weight_shape, quantized.values);
+  result.weight.scales = scales_tensor(result.scales);
+  result.weight.axis = layer.output_axis;
+  return result;
+}
+
+int emit_plan(Model& model, const std::vector<Unit>& units, const std::vector<bool>& in_int8,
+              const ValueParams& params, const std::map<std::string, LayerWeight>& weights) {
+  Emitter emitter(model, params);
+  int layers = 0;
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (!in_int8[i]) continue;
+    const auto weight = weights.find(units[i].output);
+    emitter.emit(units[i], weight == weights.end() ? nullptr : &weight->second);
+    if (weight != weights.end()) ++layers;
+  }
+  return layers;
+}
+
+void store_in_8_bits(const Layer& layer, const Tensor& weight) {
+  auto quantized = numerics::quantize_weights(weight.as<float>(), channels_of(layer), {});
+  forms::QuantizedWeight stored;
+  stored.codes = Tensor::from<int8_t>(layer.weight_shape, quantized.values);
+  stored.scales = scales_tensor(quantized.scales);
+  stored.axis = layer.output_axis;
+  Graph& graph = layer.node.graph();
+  const ValueRef old = layer.node.input(layer.weight_input);
+  graph.set_input(layer.node, layer.weight_input,
+                  forms::emit_scaled(graph, old.name(), stored, layer.node));
+}
+
+}  // namespace mcompress::quantization

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/units.h"
+
+#include <algorithm>
+#include <map>
+
+#include "analysis/cost.h"
+#include "analysis/patterns.h"
+#include "forms/stored_form.h"
+
+namespace mcompress::quantization {
+namespace {
+
+/// A Relu, or a Clip whose lower bound is 0: an unsigned range with zero point 0 implies it, so that the runtime
+/// drops it.
+bool is_implied_by_range(const NodeRef& node) {
+  if (node.is("Relu")) return true;
+  if (!node.is("Clip")) return false;
+  if (node.has_attribute("min") || node.input_count() < 2) {
+    return node.attribute("min", -1.0f) == 0.0f;
+  }
+  const auto low = analysis::read_scalar(node.input(1));
+  return low && *low == 0.0;
+}
+
+/// The activation that the unit absorbs, when nothing else reads what is before it.
+NodeRef absorbed_activation(const NodeRef& node) {
+  const NodeRef next = analysis::sole_consumer(node.output());
+  return next && is_implied_by_range(next) && next.input_name(0) == node.output_name(0) ? next : NodeRef();
+}
+
+std::string refusal(const Layer& layer) {
+  const NodeRef& node = layer.node;
+  if (node.graph().parent() != nullptr) return "in a subgraph body: its values are not observed";
+  if (!layer.weight_is_plain) return "its weight is stored in another form already";
+  if (layer.weight.constant_type() != DataType::kFloat) {
+    return "its weight is " + data_type_name(layer.weight.constant_type()) + ", not float";
+  }
+  if (layer.weight.is_graph_output()) return "its weight is an output of the graph";
+  switch (layer.kind) {
+    case LayerKind::kConv:
+      if (layer.groups > 1 && !layer.is_depthwise()) {
+        return "grouped convolution: the runtime's integer kernel is slower than float";
+      }
+      if (node.input(2) && !layer.bias) return "its bias is no constant";
+      return "";
+    case LayerKind::kMatMul:
+      if (layer.weight_input != 1) return "its constant is on the left side";
+      if (layer.weight_shape.size() != 2) return "a batch of weights";
+      return "";
+    case LayerKind::kGemm:
+      if (layer.weight_input != 1) return "its constant is on the left side";
+      if (node.attribute("transA", int64_t{0}) != 0) return "its input is transposed";
+      if (node.attribute("alpha", 1.0f) != 1.0f) return "alpha is not 1";
+      if (node.input(2) && (node.attribute("beta", 1.0f) != 1.0f || !layer.bias)) {
+        return "beta is not 1, or the bias is no constant";
+      }
+      if (layer.bias && element_count(layer.bias.constant_shape()) != layer.outputs) {
+        return "its bias has not one value per output";
+      }
+      return "";
+    default: return "the runtime has no integer kernel for " + std::string(layer_kind_name(layer.kind));
+  }
+}
+
+bool is_float(const ValueTypes& types, const ValueRef& value) {
+  return value && types.find(value).type == DataType::kFloat;
+}
+
+/// Rows that a product multiplies: all dimensions of its left side but the last.
+int64_t rows_of(const ValueType& type) {
+  if (!type.known_rank || type.shape.empty()) return 0;
+  ValueType rows = type;
+  rows.shape.pop_back();
+  return element_estimate(rows);
+}
+
+class Finder {
+ public:
+  Finder(const ValueTypes& types, const std::vector<Layer>& layers,
+         std::vector<RefusedLayer>& refused)
+      : types_(types), refused_(refused) {
+    for (const Layer& layer : layers) {
+      if (!by_node_.try_emplace(layer.node.proto(), layer).second) continue;
+    }
+  }
+
+  std::vector<Unit> find(Model& model) {
+    for (const auto& [node, layer] : by_node_) {
+      if (layer.node.graph().parent() != nullptr) refused_.push_back({layer, refusal(layer)});
+    }
+    for (const NodeRef node : model.graph().nodes()) visit(node);
+    return std::move(units_);
+  }
+
+ private:
+  void visit(const NodeRef& node) {
+    const auto layer = by_node_.find(node.proto());
+    if (layer != by_node_.end()) return visit_layer(layer->second);
+    if (!node.domain().empty() || node.output_count() == 0) return;
+    if (node.is("Add")) return visit_add(node);
+    if (node.is("MaxPool")) return visit_pool(node);
+    for (const char* const op : {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"}) {
+      if (node.is(op)) return visit_move(node);
+    }
+  }
+
+  void visit_layer(const Layer& layer) {
+    std::string reason = refusal(layer);
+    const ValueRef input = layer.node.input(0);
+    if (reason.empty() && !is_float(types_, input)) reason = "its input is not float, or of unknown type";
+    if (reason.empty() && input.is_constant()) reason = "its input is a constant";
+    Unit unit;
+    unit.node = layer.node;
+    unit.layer = layer;
+    unit.macs = analysis::node_macs(layer.node, types_);
+    if (reason.empty() && unit.macs == 0) reason = "the shape of its input is not known";
+    if (!reason.empty()) {
+      refused_.push_back({layer, reason});
+      return;
+    }
+    unit.inputs = {input.name()};
+    const ValueType type = types_.find(input);
+    if (layer.kind == LayerKind::kConv) {
+      unit.kind = UnitKind::kConv;
+      unit.activation = absorbed_activation(layer.node);
+    } else {
+      unit.kind = UnitKind::kProduct;
+      unit.rows = rows_of(type);
+      unit.channel_axis = std::max(0, types_.find(layer.node.output()).rank() - 1);
+      unit.input_channel_axis = std::max(0, type.rank() - 1);
+    }
+    finish(unit);
+  }
+
+  void visit_add(const NodeRef& node) {
+    for (int i = 0; i < 2; ++i) {
+      if (!is_float(types_, node.input(i)) || node.input(i).is_constant()) return;
+    }
+    const auto a = types_.find(node.input(0));
+    const auto b = types_.find(node.input(1));
+    if (!a.known_rank || a.shape != b.shape) return;  // broadcasting kernels are slow
+    Unit unit;
+    unit.kind = UnitKind::kAdd;
+    unit.node = node;
+    unit.activation = absorbed_activation(node);
+    unit.inputs = {node.input_name(0), node.input_name(1)};
+    finish(unit);
+  }
+
+  void visit_pool(const NodeRef& node) {
+    if (!is_float(types_, node.input(0)) || node.output_count() > 1) return;
+    const bool behind_conv = std::any_of(units_.begin(), units_.end(), [&](const Unit& unit) {
+      return unit.kind == UnitKind::kConv && unit.output == node.input_name(0);
+    });
+    if (!behind_conv) return;  // elsewhere its integer kernel is ten times slower than float
+    Unit unit;
+    unit.kind = UnitKind::kMaxPool;
+    unit.node = node;
+    unit.inputs = {node.input_name(0)};
+    finish(unit);
+  }
+
+  void visit_move(const NodeRef& node) {
+    if (!is_float(types_, node.input(0)) || node.input(0).is_constant()) return;
+    Unit unit;
+    unit.kind = UnitKind::kMove;
+    unit.node = node;
+    unit.inputs = {node.input_name(0)};
+    finish(unit);
+  }
+
+  void finish(Unit& unit) {
+    const NodeRef& last = unit.activation ? unit.activation : unit.node;
+    unit.output = last.output_name(0);
+    unit.output_elements = element_estimate(types_.find(last.output()));
+    if (unit.output_elements == 0) {
+      if (!unit.layer.output.empty()) {
+        refused_.push_back({unit.layer, "the shape of its output is not known"});
+      }
+      return;
+    }
+    // The integers of a graph output would have to leave in float under the same name.
+    if (unit.kind != UnitKind::kProduct && last.output().is_graph_output()) {
+      if (!unit.layer.output.empty()) refused_.push_back({unit.layer, "its output is an output of the graph"});
+      return;
+    }
+    units_.push_back(std::move(unit));
+  }
+
+  const ValueTypes& types_;
+  std::vector<RefusedLayer>& refused_;
+  std::map<const onnx::NodeProto*, Layer> by_node_;
+  std::vector<Unit> units_;
+};
+
+}  // namespace
+
+std::vector<Unit> rebind(Model& clone, const std::vector<Unit>& units) {
+  Graph& graph = clone.graph();
+  std::vector<Unit> own = units;
+  for (Unit& unit : own) {
+    unit.node = graph.find(unit.node.output_name(0)).producer();
+    if (unit.activation) unit.activation = graph.find(unit.activation.output_name(0)).producer();
+    if (unit.layer.output.empty()) continue;
+    unit.layer.node = unit.node;
+    unit.layer.weight = unit.node.input(unit.layer.weight_input);
+    if (unit.layer.bias) unit.layer.bias = unit.node.input(unit.layer.bias_input);
+  }
+  return own;
+}
+
+int64_t element_estimate(const ValueType& type) {
+  if (!type.known_rank) return 0;
+  int64_t count = 1;
+  for (const int64_t d : type.shape) count *= d < 0 ? 1 : d;
+  return count;
+}
+
+std::vector<Unit> find_units(Model& model, const ValueTypes& types, const std::vector<Layer>& layers,
+                             std::vector<RefusedLayer>& refused) {
+  return Finder(types, layers, refused).find(model);
+}
+
+}  // namespace mcompress::quantization

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calibration/calibration.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/memory_dataset.h"
+#include "tests/unit/ir/ir_test_support.h"
+
+namespace mcompress {
+namespace {
+
+std::shared_ptr<const Dataset> three_samples() {
+  std::vector<Feeds> samples;
+  for (const float v : {1.0f, 2.0f, 3.0f}) {
+    samples.push_back({{"x", Tensor::from<float>({1, 2, 2}, std::vector<float>{v, -v, 2 * v, 0})}});
+  }
+  return std::make_shared<test::MemoryDataset>(samples);
+}
+
+Model doubler() {
+  return test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,2,2] x) => (float[1,2,2] y) { a = Add(x, x)
+  y = Relu(a) })");
+}
+
+TEST(Calibration, SeesExactExtremesAndChannels) {
+  const auto runtime = make_onnx_runtime();
+  const auto service = make_calibration(runtime, three_samples(), 1);
+  const Model model = doubler();
+  const ObservedValue values[] = {{"a", 1}, {"y", -1}, {"x", -1}};
+  service->observe(model, values);
+  const auto range = service->range(model, "a", {.method = RangeMethod::kMinMax});
+  ASSERT_TRUE(range);
+  EXPECT_EQ(range->min, -6);
+  EXPECT_EQ(range->max, 12);
+  EXPECT_EQ(range->low, -6);
+  EXPECT_EQ(range->high, 12);
+  EXPECT_EQ(service->range(model, "y", {.method = RangeMethod::kMinMax})->low, 0);
+  EXPECT_EQ(service->range(model, "x", {.method = RangeMethod::kMinMax})->high, 6);
+  const auto channels = service->channels(model, "a");
+  ASSERT_TRUE(channels);
+  EXPECT_THAT(channels->mean, ::testing::ElementsAre(0, 4));
+  EXPECT_THAT(channels->max, ::testing::ElementsAre(6, 12));
+  EXPECT_NEAR(channels->mean_square[0], (4 + 16 + 36) * 2 / 6.0, 1e-9);
+  EXPECT_FALSE(service->channels(model, "y"));
+  EXPECT_FALSE(service->range(model, "never", {}));
+}
+
+TEST(Calibration, StatisticsBelongToOneStateOfTheModel) {
+  const auto runtime = make_onnx_runtime();
+  const auto service = make_calibration(runtime, three_samples(), 1);
+  Model model = doubler();
+  const ObservedValue values[] = {{"a", -1}};
+  service->observe(model, values);
+  EXPECT_TRUE(service->range(model, "a", {}));
+  model.graph().set_op(model.graph().find("a").producer(), "Mul");
+  EXPECT_FALSE(service->range(model, "a", {}));
+  service->observe(model, values);
+  EXPECT_EQ(service->range(model, "a", {.method = RangeMethod::kMinMax})->max, 36);
+}
+
+TEST(Calibration, ForEachGivesTheFirstSamples) {
+  const auto runtime = make_onnx_runtime();
+  const auto service = make_calibration(runtime, three_samples(), 1);
+  const Model model = doubler();
+  const std::string names[] = {"y"};
+  std::vector<float> seen;
+  service->for_each(model, names, 2, [&](size_t, auto, std::span<const Tensor> tensors) {
+    seen.push_back(tensors[0].to_float()[2]);
+  });
+  EXPECT_THAT(seen, ::testing::ElementsAre(4, 8));
+}
+
+}  // namespace
+}  // namespace mcompress

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/step_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/ir/ir_test_support.h"
+
+namespace mcompress {
+namespace {
+
+using ::testing::ElementsAre;
+
+/// Adds `by` to the one constant; records what it was asked for.
+class AddPass final : public Pass {
+ public:
+  const PassInfo& info() const override {
+    static const PassInfo info{.name = "add", .summary = "adds", .fidelity = Fidelity::kLossy};
+    return info;
+  }
+  void describe(OptionSet& o) override { o.add("by", by_, "how much"); }
+  bool run(Model& model, PassContext&) override {
+    if (by_ == 0) return lie_;
+    const ValueRef w = model.graph().find("w");
+    const float now = w.constant()->to_float()[0] + static_cast<float>(by_);
+    model.graph().set_constant(w, Tensor::scalar(now));
+    if (by_ == 99) throw Unsupported("ninety-nine is too much");
+    return by_ != 77;  // 77: lies
+  }
+
+ private:
+  double by_ = 1;
+  bool lie_ = false;
+};
+
+/// The value of the constant is the metric: limits are on it.
+class ValueJudge final : public StepJudge {
+ public:
+  void measure(Model& model, const std::vector<LimitSpec>&, StepReport&) override {
+    value_ = model.graph().find("w").constant()->to_float()[0];
+  }
+  std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool) override {
+    std::vector<GateVerdict> verdicts;
+    for (const auto& limit : limits) {
+      GateVerdict verdict;
+      verdict.limit = limit.text;
+      verdict.measured = value_;
+      verdict.holds = value_ <= std::stod(limit.text);
+      verdicts.push_back(verdict);
+    }
+    return verdicts;
+  }
+
+ private:
+  double value_ = 0;
+};
+
+StepSpec add(const std::string& by) {
+  StepSpec step;
+  step.pass = "add";
+  step.options.kind = ConfigValue::Kind::kMap;
+  ConfigValue value;
+  value.kind = ConfigValue::Kind::kScalar;
+  value.scalar = by;
+  step.options.map.push_back({"by", {}, value});
+  return step;
+}
+
+StepSpec gated(StepSpec step, const std::string& limit, OnFail on_fail) {
+  step.gate = GateSpec{{{"metric", limit, {}}}, on_fail, false};
+  return step;
+}
+
+struct Result {
+  bool finished = false;
+  float value = 0;
+  std::vector<StepReport> reports;
+};
+
+Result run(const std::vector<StepSpec>& steps) {
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float x) => (float y) <float w = {0}> { y = Add(x, w) })");
+  PassRegistry passes;
+  passes.add("add", [] { return std::make_unique<AddPass>(); });
+  PassContext context({});
+  PassManager manager(passes, context);
+  ValueJudge judge;
+  StepRunner runner(manager, context, judge);
+  Result result;
+  result.finished = runner.run(model, steps, result.reports);
+  result.value = model.graph().find("w").constant()->to_float()[0];
+  return result;
+}
+
+TEST(StepRunner, RunsStepsInOrder) {
+  const Result result = run({add("1"), add("2")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 3);
+  ASSERT_EQ(result.reports.size(), 2u);
+  EXPECT_EQ(result.reports[1].label, "2: add");
+  EXPECT_EQ(result.reports[1].options, "by: 2");
+}
+
+TEST(StepRunner, AFailedGateStopsAndKeepsTheBestSoFar) {
+  const Result result = run({add("1"), gated(add("5"), "3", OnFail::kStop), add("1")});
+  EXPECT_FALSE(result.finished);
+  EXPECT_EQ(result.value, 1);
+  ASSERT_EQ(result.reports.size(), 2u);
+  EXPECT_TRUE(result.reports[1].rolled_back);
+  EXPECT_EQ(result.reports[1].gates[0].action, "stopped");
+}
+
+TEST(StepRunner, AStepThatIsRolledBackIsLeftOut) {
+  const Result result = run({gated(add("5"), "3", OnFail::kRollBack), add("1")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 1);
+  EXPECT_EQ(result.reports[0].gates[0].action, "rolled back");
+}
+
+TEST(StepRunner, AWarningGoesOn) {
+  const Result result = run({gated(add("5"), "3", OnFail::kWarn), add("1")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 6);
+  EXPECT_EQ(result.reports[0].gates[0].action, "warned");
+}
+
+TEST(StepRunner, RepeatEndsWithTheLastGoodRound) {
+  StepSpec loop;
+  loop.repeat = 5;
+  loop.steps = {gated(add("2"), "5", OnFail::kRollBack)};
+  const Result result = run({loop, add("1")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 5);  // two rounds of 2, the third rolled back, then 1
+}
+
+TEST(StepRunner, UntilEndsARepeat) {
+  StepSpec loop;
+  loop.repeat = 10;
+  loop.steps = {add("1")};
+  loop.until = {{"metric", "3", {}}};
+  const Result result = run({loop});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 3);
+}
+
+TEST(StepRunner, CurvesChangeOverTheRounds) {
+  StepSpec loop;
+  loop.repeat = 3;
+  StepSpec step = add("0");
+  ConfigValue curve;
+  curve.kind = ConfigValue::Kind::kMap;
+  for (const auto& [key, text] : {std::pair{"from", "1"}, std::pair{"to", "3"}, std::pair{"curve", "linear"}}) {
+    ConfigValue value;
+    value.kind = ConfigValue::Kind::kScalar;
+    value.scalar = text;
+    curve.map.push_back({key, {}, value});
+  }
+  step.options.map[0].value = curve;
+  loop.steps = {step};
+  EXPECT_EQ(run({loop}).value, 1 + 2 + 3);
+}
+
+TEST(StepRunner, ALieIsABug) {
+  try {
+    run({add("77")});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBug);
+  }
+}
+
+TEST(StepRunner, AStepThatCannotBeDoneIsLeftOutWithAWarning) {
+  const Result result = run({add("99"), add("1")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 1);
+  EXPECT_THAT(result.reports[0].warnings, ElementsAre(::testing::HasSubstr("ninety-nine")));
+}
+
+}  // namespace
+}  // namespace mcompress
