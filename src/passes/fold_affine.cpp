@@ -14,12 +14,13 @@
 // on a text recogniser: 0.93 of the latency, 1 KB per Add).
 // Refuses: a value that something else reads, a constant that varies along other axes or widens the shape, a
 // shift in front of zero padding or a ConvTranspose, weights that are shared or stored in another form, and
-// the tail of a decomposed LayerNormalization or Gelu, which the runtime recognises as a whole.
+// parts of a decomposed LayerNormalization, Gelu or HardSwish, which are worth more as a whole.
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <vector>
 
+#include "analysis/activations.h"
 #include "analysis/affine.h"
 #include "mcompress/pass_context.h"
 #include "pass/known_types.h"
@@ -75,11 +76,12 @@ bool is_normalized(const ValueRef& value) {
   return false;
 }
 
-/// Scale or shift at the end of LayerNormalization, or the last factor of Gelu: the runtime fuses these
-/// only as long as they are complete (measured: 5 to 11 nodes instead of one).
-bool is_tail_of_fusion(const NodeRef& node) {
+/// Scale or shift at the end of LayerNormalization, the last factor of Gelu or HardSwish: the runtime and
+/// fuse-activations know these only as long as they are complete (measured: 5 to 11 nodes instead of one).
+bool is_tail_of_fusion(const NodeRef& node, const ValueTypes& types) {
   const auto operand = constant_operand(node);
   if (!operand) return false;
+  if (analysis::match_hard_sigmoid(node, types)) return true;
   if (is_normalized(operand->variable)) return true;
   const NodeRef inner = operand->variable.producer();
   if (!inner) return false;
@@ -95,6 +97,13 @@ bool is_tail_of_fusion(const NodeRef& node) {
     if (producer_of(one->variable, "Erf") || producer_of(one->variable, "Tanh")) return true;
   }
   return false;
+}
+
+/// The summand of a HardSigmoid in pieces: Add, Clip, Div.
+bool is_head_of_fusion(const NodeRef& node, const ValueTypes& types) {
+  const NodeRef clip = sole_consumer(node.output(0));
+  const NodeRef last = clip && clip.is("Clip") ? sole_consumer(clip.output(0)) : NodeRef{};
+  return last && analysis::match_hard_sigmoid(last, types).has_value();
 }
 
 /// Mul and Div by a constant, or Add and Sub of one, as factor or summand; `sum` tells which.
@@ -163,14 +172,15 @@ void rewrite_term(const NodeRef& node, bool sum, const ValueRef& variable, const
 }
 
 /// Mul(Mul(x, a), b) -> Mul(x, a b), Add(Add(x, a), b) -> Add(x, a + b).
-bool merge_terms(const NodeRef& outer) {
+bool merge_terms(const NodeRef& outer, const ValueTypes& types) {
   const auto second = term_of(outer);
   if (!second || !analysis::is_used_once(second->variable)) return false;
   const NodeRef inner = second->variable.producer();
   const auto first = term_of(inner);
   if (!first || first->sum != second->sum || first->type != second->type) return false;
   if (&inner.graph() != &outer.graph()) return false;
-  if (is_tail_of_fusion(inner) || is_tail_of_fusion(outer)) return false;
+  if (is_tail_of_fusion(inner, types) || is_tail_of_fusion(outer, types)) return false;
+  if (is_head_of_fusion(outer, types)) return false;
   const bool sum = first->sum;
   const auto merged = broadcast(*first, *second, [sum](double a, double b) {
     return sum ? a + b : a * b;
@@ -205,6 +215,7 @@ int64_t fold_following(const Layer& layer, const ValueTypes& types) {
       next = sole_consumer(last.output(0));
     }
     if (!affine) break;
+    if (is_head_of_fusion(next, types)) break;
     const bool direct = last == target->result_node();
     if (!direct && !lets_through(passage, *affine)) break;
     const ValueRef output = next.output(0);
@@ -249,13 +260,13 @@ Preceding find_preceding(const AffineLayer& target) {
 }
 
 /// Add(Mul(x, s), t) in front of padding: the factor goes into the layer, Add(x, t / s) stays.
-bool fold_factor_below_sum(AffineLayer& target, const Preceding& sum) {
+bool fold_factor_below_sum(AffineLayer& target, const Preceding& sum, const ValueTypes& types) {
   const auto shift = term_of(sum.node);
   if (!shift || !shift->sum || !analysis::is_used_once(shift->variable)) return false;
   const NodeRef product = shift->variable.producer();
   const auto factor = term_of(product);
   if (!factor || factor->sum || factor->type != shift->type) return false;
-  if (&product.graph() != &sum.node.graph() || is_tail_of_fusion(product)) return false;
+  if (&product.graph() != &sum.node.graph() || is_tail_of_fusion(product, types)) return false;
   const auto affine = analysis::as_affine(product, target.input_layout());
   if (!affine || !(sum.direct || lets_through(sum.passage, *affine))) return false;
   const auto quotient =
@@ -273,14 +284,14 @@ int64_t fold_preceding(const Layer& layer, const ValueTypes& types) {
     auto target = AffineLayer::make(layer, types);
     if (!target) break;
     const Preceding found = find_preceding(*target);
-    if (!found.node || is_tail_of_fusion(found.node)) break;
+    if (!found.node || is_tail_of_fusion(found.node, types)) break;
     const auto affine = analysis::as_affine(found.node, target->input_layout());
     if (!affine) break;
     const bool passes = found.direct || lets_through(found.passage, *affine);
     if (passes && target->fold_before(*affine).empty()) {
       found.node.graph().set_input(found.reader, 0, constant_operand(found.node)->variable);
       analysis::erase_unread(found.node);
-    } else if (!found.direct || !fold_factor_below_sum(*target, found)) {
+    } else if (!found.direct || !fold_factor_below_sum(*target, found, types)) {
       break;
     }
     ++folded;
@@ -295,7 +306,7 @@ bool spread_leftover(const Layer& layer, const ValueTypes& types) {
   const auto target = AffineLayer::make(layer, types);
   if (!target || layer.weight.constant_type() != DataType::kFloat) return false;
   const Preceding found = find_preceding(*target);
-  if (!found.node || !found.direct || is_tail_of_fusion(found.node)) return false;
+  if (!found.node || !found.direct || is_tail_of_fusion(found.node, types)) return false;
   const auto affine = analysis::as_affine(found.node, target->input_layout());
   const ValueRef input = affine ? constant_operand(found.node)->variable : ValueRef{};
   if (!input || !input.producer()) return false;
@@ -341,7 +352,7 @@ class FoldAffine : public Pass {
     for (bool again = true; again;) {
       const int64_t before = folded + merged;
       for (Graph* graph : model.graphs()) {
-        for (const NodeRef node : graph->nodes()) merged += merge_terms(node) ? 1 : 0;
+        for (const NodeRef node : graph->nodes()) merged += merge_terms(node, types) ? 1 : 0;
       }
       const std::vector<Layer> layers = find_layers(model);
       for (size_t i = 0; i < layers.size(); ++i) {

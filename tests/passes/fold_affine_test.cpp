@@ -203,6 +203,33 @@ TEST(FoldAffine, KeepsLayerNormalizationAndGeluWhole) {
     })");
 }
 
+TEST(FoldAffine, KeepsHardSwishWhole) {
+  expect_rewrite("fold-affine", R"(
+    g (float[1,1,4,4] x) => (float[1,1,4,4] y)
+    <float[1,1,1,1] W = {2.0}, float[1] b = {0.0}, float three = {3.0}, float zero = {0.0}, float six = {6.0}, float a = {0.5}> {
+      s = Add(x, three)
+      c = Clip(s, zero, six)
+      m = Mul(x, c)
+      d = Div(m, six)
+      p = Mul(d, a)
+      q = Conv(p, W, b)
+      t = Add(q, three)
+      u = Clip(t, zero, six)
+      y = Div(u, six)
+    })", R"(
+    g (float[1,1,4,4] x) => (float[1,1,4,4] y)
+    <float[1,1,1,1] W = {1.0}, float[1] b = {0.0}, float three = {3.0}, float zero = {0.0}, float six = {6.0}> {
+      s = Add(x, three)
+      c = Clip(s, zero, six)
+      m = Mul(x, c)
+      d = Div(m, six)
+      q = Conv(d, W, b)
+      t = Add(q, three)
+      u = Clip(t, zero, six)
+      y = Div(u, six)
+    })");
+}
+
 TEST(FoldAffine, EveryStoring) {
   const Model model = parse_model(R"(
     g (float[1,2,4,4] x) => (float[1,2,4,4] y) <float[2,2,1,1] W = {1.0, 2.0, 3.0, 4.0}, float s = {2.0}> {
