@@ -27,16 +27,18 @@ double relative_error(double decibels) { return std::pow(10.0, -decibels / 20); 
 
 /// Per-sample contributions in the unit of the drop, larger is worse.
 std::vector<double> harm(const MetricInfo& info, const EvaluationResult& result, double scale) {
-  const bool in_decibels = info.unit == "dB";
-  const double value = result.value.value;
-  const double error = relative_error(value);
-  const double slope =
-      in_decibels ? -error * std::log(10.0) / 20 : (info.higher_is_better ? -1 : 1) / scale;
-  const double base = in_decibels ? error : slope * value;
   std::vector<double> harms;
   harms.reserve(result.influence.size());
-  for (const double influence : result.influence)
-    harms.push_back(base + slope * (influence - value));
+  if (info.unit == "dB") {
+    const double value = result.value.value, error = relative_error(value);
+    const double slope = -error * std::log(10.0) / 20;
+    for (const double influence : result.influence) {
+      harms.push_back(error + slope * (influence - value));
+    }
+    return harms;
+  }
+  const double slope = (info.higher_is_better ? -1 : 1) / scale;
+  for (const double influence : result.influence) harms.push_back(slope * influence);
   return harms;
 }
 
