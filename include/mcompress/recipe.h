@@ -35,14 +35,14 @@ struct GateSpec {
 /// One entry of `steps:`: a pass with its options, or a composite step (`repeat`).
 struct StepSpec {
   std::string pass;                 ///< "" for a composite step
-  ConfigValue options;              ///< map; bound when the pipeline is built. A number may be a curve inside repeat
-  std::vector<std::string> only, skip;
-  std::optional<GateSpec> gate;
-  SourceLocation where;
+  ConfigValue options = {};         ///< map; bound when the pipeline is built. A number may be a curve inside repeat
+  std::vector<std::string> only = {}, skip = {};
+  std::optional<GateSpec> gate = {};
+  SourceLocation where = {};
 
   int repeat = 0;                   ///< rounds of a composite step; 0 for a pass
-  std::vector<LimitSpec> until;     ///< a composite step ends early when one of these fails
-  std::vector<StepSpec> steps;      ///< of a composite step
+  std::vector<LimitSpec> until = {};  ///< a composite step ends early when one of these fails
+  std::vector<StepSpec> steps = {};   ///< of a composite step
 };
 
 /// A recipe as written, every default filled in where it is not a pass option.
@@ -62,8 +62,10 @@ struct Recipe {
   std::string runtime;              ///< ">= 1.17", or ""
 };
 
-/// Reads a recipe file. Every problem of the whole file at once, in an Error (kRecipe) whose message
-/// has one line each. `overrides` are --set STEP.OPTION=VALUE and --set data.ROLE.KEY=VALUE.
+/// Reads a recipe file. Every problem of the whole file at once, in an Error whose message has one line
+/// each: kRecipe, or where the command line alone is wrong kUsage, kData for --data. `overrides` are laid
+/// over the file: STEP.OPTION=VALUE (STEP: a pass, or its number from 1; 2.1 is inside the repeat at 2),
+/// data.ROLE.KEY=VALUE, KEY=VALUE, where VALUE is YAML; or "--data ROLE=PATH", "--KEY VALUE", taken as they are.
 Recipe read_recipe(const std::filesystem::path& path, const PassRegistry& passes,
                    const std::vector<std::string>& overrides = {});
 /// The same from text; relative paths resolve against `folder`.

@@ -113,9 +113,8 @@ std::filesystem::path Binder::resolve(const std::string& owner, const ConfigValu
   const bool from_command_line = value.where.line == 0;
   std::error_code error;
   if (path.is_relative()) {
-    path = (from_command_line ? std::filesystem::current_path(error)
-                              : std::filesystem::absolute(folder_, error)) /
-           path;
+    const std::filesystem::path here = std::filesystem::current_path(error);
+    path = (from_command_line ? here : here / folder_) / path;
   }
   path = path.lexically_normal();
   if (!std::filesystem::exists(path, error)) {

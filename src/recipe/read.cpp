@@ -58,6 +58,18 @@ Reading read(std::string_view text, const std::string& file_name,
   return reading;
 }
 
+// What the command line got wrong is not the recipe's fault.
+ErrorCode code_of(const std::vector<Diagnostic>& problems) {
+  const auto all_from = [&](std::string_view option) {
+    return std::all_of(problems.begin(), problems.end(), [&](const Diagnostic& problem) {
+      return problem.warning || (problem.where.line == 0 && problem.where.file.starts_with(option));
+    });
+  };
+  return all_from("--data") ? ErrorCode::kData
+         : all_from("--")   ? ErrorCode::kUsage
+                            : ErrorCode::kRecipe;
+}
+
 std::string read_text(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
@@ -95,7 +107,7 @@ Recipe parse_recipe(std::string_view text, const std::string& file_name,
     for (const Diagnostic& problem : reading.problems) {
       if (!problem.warning) lines += (lines.empty() ? "" : "\n") + problem.str();
     }
-    throw Error(ErrorCode::kRecipe, lines);
+    throw Error(code_of(reading.problems), lines);
   }
   for (const Diagnostic& problem : reading.problems) {
     spdlog::warn("{}: {}{}{}", problem.where.str(), problem.message,

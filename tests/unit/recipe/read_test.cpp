@@ -106,7 +106,7 @@ runtime: ">= 1.17"
   EXPECT_EQ(calibration.kind, "npz");
   EXPECT_EQ(calibration.path, folder_ / "calib.npz");
   EXPECT_EQ(calibration.options.at("limit"), "300");
-  EXPECT_EQ(calibration.origin, "r.yaml:7:3");
+  EXPECT_EQ(calibration.origin, "r.yaml:8:3");
   const DataSource& evaluation = recipe.data.at("evaluation");
   EXPECT_EQ(evaluation.files.at("labels"), folder_ / "labels.gz");
   EXPECT_EQ(evaluation.options.at("scale"), "1/255");
@@ -153,8 +153,8 @@ steps:
           "recipe's folder",
           "r.yaml:6:3: data: unknown role 'calibraton'; did you mean 'calibration'?",
           "r.yaml:8:5: unknown pass 'quantise-static'; did you mean 'quantize-static'?",
-          "r.yaml:9:28: quantize-static: 'bits' is 9, outside 2..8",
-          "r.yaml:9:44: quantize-static: 'granularity' is chanel, expected one of tensor, "
+          "r.yaml:9:29: quantize-static: 'bits' is 9, outside 2..8",
+          "r.yaml:9:45: quantize-static: 'granularity' is chanel, expected one of tensor, "
           "channel; did you mean 'channel'?",
           "r.yaml:10:25: quantize-static: gate: '<= 5 potatoes' is not a limit on metric-drop; "
           "for example <= 0.5 pt or <= 2 %",
@@ -418,6 +418,20 @@ TEST_F(RecipeReader, ChangingQuantizedOrSharedWeightsIsAnError) {
       problems("steps: [{quantize-static: {}, only: op:Conv}, {share-weights: {}, skip: op:Conv}]"),
       ElementsAre(HasSubstr("warning: share-weights: changes weights")));
   EXPECT_THROW(parse("steps: [quantize-static, prune-magnitude]"), Error);
+}
+
+TEST_F(RecipeReader, TheCommandLineIsNotTheRecipesFault) {
+  const auto code = [&](const std::string& text, const std::vector<std::string>& overrides) {
+    try {
+      parse(text, overrides);
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::kBug;
+  };
+  EXPECT_EQ(code("steps: [fold-constants]", {"--data calibration=none.npz"}), ErrorCode::kData);
+  EXPECT_EQ(code("steps: [fold-constants]", {"1.bits=3"}), ErrorCode::kUsage);
+  EXPECT_EQ(code("steps: [fold-constant]", {"--data calibration=none.npz"}), ErrorCode::kRecipe);
 }
 
 TEST_F(RecipeReader, FilesAreFoundAndNamed) {
