@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+#include <map>
+
+#include "command.h"
+#include "inputs.h"
+#include "log.h"
+#include "mcompress/mcompress.h"
+#include "output.h"
+
+namespace mcompress::tool {
+namespace {
+
+const std::map<std::string, Validate> kValidate{{"auto", Validate::kAuto},
+                                                {"none", Validate::kNone},
+                                                {"layers", Validate::kLayers},
+                                                {"full", Validate::kFull}};
+const std::map<std::string, ExternalData> kExternalData{{"auto", ExternalData::kAuto},
+                                                        {"always", ExternalData::kAlways},
+                                                        {"never", ExternalData::kNever}};
+
+struct RunCommand {
+  std::string model, recipe, output_file, keep_steps;
+  std::string validate = "auto", external_data = "auto";
+  bool dry_run = false, explain = false, force = false;
+  ModelOptions models;
+  RecipeOptions recipes;
+  ReportOptions reports;
+  OutputOptions output;
+
+  void declare(Arguments& arguments);
+  int run() const;
+
+ private:
+  std::filesystem::path output_path(const Recipe& used) const;
+};
+
+void RunCommand::declare(Arguments& arguments) {
+  arguments.text("MODEL", model, "ONNX model to compress; never touched", "", true);
+  arguments.text("-r,--recipe", recipe,
+                 "Recipe file, or the name of a built-in recipe (mcompress recipe list)", "RECIPE",
+                 true);
+  arguments.text("-o,--output", output_file,
+                 "Where to write; MODEL.RECIPE.onnx in the current folder without it", "OUTPUT");
+  arguments.flag("--force", force, "Overwrite OUTPUT");
+  recipes.declare_data(arguments, "");
+  recipes.declare_recipe(arguments);
+  models.declare(arguments);
+  arguments.flag("--dry-run", dry_run, "Show the plan with predicted sizes, compute nothing");
+  arguments.flag("--explain", explain, "List every layer left alone, and why");
+  arguments.text("--keep-steps", keep_steps, "Keep the model after each step in a folder", "DIR");
+  arguments.choice(
+      "--validate", validate,
+      "Last check of the output in fresh sessions; auto: full below 1 GiB, else layers",
+      {"auto", "none", "layers", "full"});
+  arguments.choice("--external-data", external_data,
+                   "Weights in a file of their own; auto: above 1.8 GiB",
+                   {"auto", "always", "never"});
+  reports.declare(arguments);
+  output.declare(arguments);
+  arguments.footer(
+      "Examples:\n"
+      "  mcompress run model.onnx -r lossless\n"
+      "  mcompress run model.onnx -r int8 --data calibration=calib.npz -o small.onnx\n"
+      "  mcompress run model.onnx -r sparse --set prune-magnitude.sparsity=0.7 --report report.md\n"
+      "Exit codes: 0 done, 1 a gate or constraint failed, 2 usage, 3 recipe, 4 model, 5 data,\n"
+      "6 runtime, 70 a fault of mcompress, 130 interrupted.");
+}
+
+// The current folder and not the model's: that one may be a shared or read-only place.
+std::filesystem::path RunCommand::output_path(const Recipe& used) const {
+  if (!output_file.empty()) return output_file;
+  return std::filesystem::path(model).stem().string() + "." + used.name + ".onnx";
+}
+
+int RunCommand::run() const {
+  output.apply();
+  reports.check();
+  const Recipe used = find_recipe(recipe, builtin_passes(), recipes.overrides());
+  RunOptions options;
+  options.threads = models.thread_count();
+  options.dry_run = dry_run;
+  if (!dry_run) options.runtime = models.open_runtime();
+  options.progress = output.make_progress();
+  options.freeze_inputs = models.freeze_inputs;
+  options.validate = kValidate.at(validate);
+  if (!keep_steps.empty()) options.keep_steps = keep_steps;
+  options.self_program = "/proc/self/exe";
+  options.save.external_data = kExternalData.at(external_data);
+  options.save.overwrite = force;
+  const RunReport report = compress(model, output_path(used), used, builtin_passes(), options);
+  options.progress.reset();
+  deliver(report, reports, output, explain);
+  return report.failed ? static_cast<int>(ErrorCode::kGate) : 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& chosen) {
+  add_command(app, "run", "Compress a model by a recipe", chosen, [](Arguments& arguments) {
+    const auto command = std::make_shared<RunCommand>();
+    command->declare(arguments);
+    return [command] { return command->run(); };
+  });
+}
+
+}  // namespace mcompress::tool
