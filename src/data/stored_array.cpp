@@ -55,6 +55,10 @@ Tensor StoredArray::read(int64_t first, Shape shape) const {
   const std::span<std::byte> bytes = tensor.mutate();
   source_->read(offset_ + static_cast<uint64_t>(first) * width, bytes);
   if (big_endian_ && width > 1) swap_bytes(bytes, width);
+  if (type_ == DataType::kBool) {
+    // Any byte but 0 is true to numpy; to C++ only 1 is a bool.
+    for (std::byte& value : bytes) value = value == std::byte{0} ? std::byte{0} : std::byte{1};
+  }
   return tensor;
 }
 

@@ -55,7 +55,7 @@ TEST_F(NpzTest, CastsEveryStoredTypeInBothByteOrders) {
     return npy(descr, "2, 2", bytes);
   };
   const std::vector<std::string> arrays = {
-      data("|b1", bytes_of<uint8_t>({1, 0, 1, 1})),
+      data("|b1", bytes_of<uint8_t>({1, 0, 255, 2})),
       data("|u1", bytes_of<uint8_t>({1, 0, 1, 1})),
       data("|i1", bytes_of<int8_t>({1, 0, 1, 1})),
       data("<u2", bytes_of<uint16_t>({1, 0, 1, 1})),
