@@ -33,7 +33,8 @@ std::optional<ScalarOperand> scalar_operand(const NodeRef& node) {
   const auto value = read_scalar(operand->constant);
   if (!value) return std::nullopt;
   return ScalarOperand{*value, operand->variable, operand->constant_input,
-                       operand->constant.constant_type(), operand->constant.constant_shape().size()};
+                       operand->constant.constant_type(),
+                       operand->constant.constant_shape().size()};
 }
 
 /// The producer of an inner value of a pattern: nobody else reads it.
@@ -48,7 +49,8 @@ bool is_inner(const ValueRef& value, const NodeRef& reader, std::string_view op)
   return node && node.is(op);
 }
 
-/// y = scale x + shift through scalar Add, Sub, Mul, Div; x is what is left when no more of them come.
+/// y = scale x + shift through scalar Add, Sub, Mul, Div; x is what is left when no more of them
+/// come.
 struct Linear {
   ValueRef input;
   double scale = 1;
@@ -85,8 +87,8 @@ bool keeps_rank(const ValueRef& input, size_t rank, const ValueTypes& types) {
   return rank == 0 || types.find(input).rank() >= static_cast<int>(rank);
 }
 
-/// Value as a product of factors and a number, looking through Mul and Div by constants that nobody else
-/// reads.
+/// Value as a product of factors and a number, looking through Mul and Div by constants that nobody
+/// else reads.
 struct Product {
   double number = 1;
   std::vector<ValueRef> factors;
@@ -106,7 +108,8 @@ void collect_value(const ValueRef& value, const NodeRef& reader, Product& produc
 void collect_factors(const NodeRef& node, Product& product) {
   if (product.factors.size() > 8) return;
   if (const auto operand = scalar_operand(node)) {
-    product.number = node.is("Div") ? product.number / operand->value : product.number * operand->value;
+    product.number =
+        node.is("Div") ? product.number / operand->value : product.number * operand->value;
     product.type = operand->type;
     product.rank = std::max(product.rank, operand->rank);
     collect_value(operand->variable, node, product);
@@ -122,7 +125,8 @@ Product read_product(const ValueRef& value, const NodeRef& reader) {
 }
 
 /// u = x / sqrt 2; tells whether it is written as a Div, which is what the runtime looks for.
-bool is_gelu_argument(const ValueRef& value, const NodeRef& reader, const ValueRef& x, bool& by_div) {
+bool is_gelu_argument(const ValueRef& value, const NodeRef& reader, const ValueRef& x,
+                      bool& by_div) {
   const NodeRef node = inner_producer(value, reader);
   const auto operand = scalar_operand(node);
   if (!operand || operand->variable != x) return false;
@@ -146,7 +150,8 @@ bool is_cube(const Product& product, const ValueRef& x, bool& by_pow) {
 }
 
 /// v = sqrt(2/pi) (x + 0.044715 x^3), or sqrt(2/pi) x (1 + 0.044715 x^2).
-bool is_tanh_argument(const ValueRef& value, const NodeRef& reader, const ValueRef& x, bool& by_pow) {
+bool is_tanh_argument(const ValueRef& value, const NodeRef& reader, const ValueRef& x,
+                      bool& by_pow) {
   by_pow = false;
   const Product outer = read_product(value, reader);
   if (!is_close(outer.number, kSqrtTwoOverPi)) return false;
@@ -169,7 +174,8 @@ bool is_tanh_argument(const ValueRef& value, const NodeRef& reader, const ValueR
     const Product square = read_product(one->variable, sum);
     if (!is_close(square.number, kCubeFactor)) continue;
     if (square.factors.size() == 2 && square.factors[0] == x && square.factors[1] == x) return true;
-    const NodeRef pow = square.factors.size() == 1 ? producer_of(square.factors[0], "Pow") : NodeRef{};
+    const NodeRef pow =
+        square.factors.size() == 1 ? producer_of(square.factors[0], "Pow") : NodeRef{};
     if (pow && pow.input(0) == x && read_scalar(pow.input(1)) == 2.0) return true;
   }
   return false;
@@ -213,7 +219,8 @@ std::optional<Tensor> last_axis_constant(const NodeRef& node, ValueRef* variable
 }
 
 /// d / sqrt(mean(d^2) + epsilon): everything but scale and shift.
-std::optional<LayerNormPattern> match_standardization(const NodeRef& node, const ValueTypes& types) {
+std::optional<LayerNormPattern> match_standardization(const NodeRef& node,
+                                                      const ValueTypes& types) {
   LayerNormPattern pattern;
   pattern.quotient = node;
   if (node.is("Div")) {
@@ -241,7 +248,8 @@ std::optional<LayerNormPattern> match_standardization(const NodeRef& node, const
   pattern.square = variance.input(0).producer();
   if (!pattern.square) return std::nullopt;
   const bool by_pow = pattern.square.is("Pow") && read_scalar(pattern.square.input(1)) == 2.0;
-  const bool by_mul = pattern.square.is("Mul") && pattern.square.input(0) == pattern.square.input(1);
+  const bool by_mul =
+      pattern.square.is("Mul") && pattern.square.input(0) == pattern.square.input(1);
   if (!by_pow && !by_mul) return std::nullopt;
   if (centred_input(pattern.square.input(0), types) != pattern.input) return std::nullopt;
   pattern.is_canonical = by_pow && node.is("Div");
@@ -305,8 +313,8 @@ std::optional<HardSigmoidPattern> match_hard_sigmoid(const NodeRef& root, const 
     const size_t rank = std::max(line.rank, product.rank);
     if (line.input == clip->input || line.scale == 0.0) continue;
     if (!keeps_rank(line.input, rank, types)) continue;
-    HardSigmoidPattern pattern{line.input, line.scale / clip->high, line.shift / clip->high, line.type,
-                               false};
+    HardSigmoidPattern pattern{line.input, line.scale / clip->high, line.shift / clip->high,
+                               line.type, false};
     if (product.factors.size() == 1) return pattern;
     pattern.times_input = true;
     if (product.factors[1 - i] == line.input) return pattern;
@@ -386,10 +394,11 @@ std::optional<GeluPattern> match_gelu(const NodeRef& root) {
     // Fused: Mul(Mul(x, gate), 0.5) for erf only, Mul(Mul(x, 0.5), gate) for both.
     const auto half_last = scalar_operand(root);
     const bool gate_last = root.is("Mul") && (root.input(0) == gate || root.input(1) == gate);
-    const NodeRef half = gate_last ? root.input(root.input(0) == gate ? 1 : 0).producer() : NodeRef{};
-    const bool form = (gate_last && half && half.is("Mul")) ||
-                      (!pattern.tanh && root.is("Mul") && half_last &&
-                       is_inner(half_last->variable, root, "Mul"));
+    const NodeRef half =
+        gate_last ? root.input(root.input(0) == gate ? 1 : 0).producer() : NodeRef{};
+    const bool form =
+        (gate_last && half && half.is("Mul")) || (!pattern.tanh && root.is("Mul") && half_last &&
+                                                  is_inner(half_last->variable, root, "Mul"));
     pattern.is_canonical = spelled && form;
     return pattern;
   }

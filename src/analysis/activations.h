@@ -6,8 +6,8 @@
 #include "mcompress/model.h"
 #include "mcompress/value_types.h"
 
-/// Activations and normalizations that exporters write in pieces. Each match starts at the last node
-/// of the pattern; the nodes between it and `input` have no other readers, except where said.
+/// Activations and normalizations that exporters write in pieces. Each match starts at the last
+/// node of the pattern; the nodes between it and `input` have no other readers, except where said.
 namespace mcompress::analysis {
 
 /// clip(x, low, high) as Clip, as Min and Max, or as Min of Relu.

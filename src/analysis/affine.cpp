@@ -54,7 +54,8 @@ bool all_finite_in(DataType type, const std::vector<double>& values) {
                      [limit](double v) { return std::abs(v) <= limit; });
 }
 
-/// Weights that were finite before must be finite after; those that were not make folding pointless.
+/// Weights that were finite before must be finite after; those that were not make folding
+/// pointless.
 const char* const kOverflow = "the folded weights overflow";
 
 }  // namespace
@@ -87,7 +88,8 @@ std::optional<AffineLayer> AffineLayer::make(const Layer& layer, const ValueType
       result.bias_scale_ = layer.node.attribute("beta", 1.0F);
       break;
     case LayerKind::kMatMul: {
-      if (layer.weight_input != 1 || rank != 2) return refuse("the weight is not a matrix on the right");
+      if (layer.weight_input != 1 || rank != 2)
+        return refuse("the weight is not a matrix on the right");
       const int out_rank = types.find(layer.node.output(0)).rank();
       const int in_rank = types.find(layer.node.input(0)).rank();
       result.output_ = {out_rank > 0 ? out_rank : -1, out_rank - 1, layer.outputs};
@@ -137,9 +139,8 @@ bool AffineLayer::keeps_codebook(const ChannelAffine& affine) const {
   if (!affine.has_scale()) return true;
   const auto& constraints = layer_.node.graph().model().state().constraints;
   const auto [first, last] = constraints.equal_range(layer_.weight.name());
-  return std::none_of(first, last, [](const auto& entry) {
-    return entry.second.kind != ConstraintKind::kMask;
-  });
+  return std::none_of(first, last,
+                      [](const auto& entry) { return entry.second.kind != ConstraintKind::kMask; });
 }
 
 std::string AffineLayer::fold_after(const ChannelAffine& affine) {

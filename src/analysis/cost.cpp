@@ -42,8 +42,7 @@ Count dimension(const ValueType& type, int from_end) {
 Count conv_macs(const NodeRef& node, const ValueTypes& types, int weight_input) {
   const ValueType weight = types.find(node.input(weight_input));
   if (!weight.is_static() || weight.rank() < 3 || weight.shape[0] <= 0) return std::nullopt;
-  const uint64_t per_output =
-      static_cast<uint64_t>(element_count(weight.shape) / weight.shape[0]);
+  const uint64_t per_output = static_cast<uint64_t>(element_count(weight.shape) / weight.shape[0]);
   return product(elements(types.find(node.output(0))), per_output);
 }
 

@@ -15,14 +15,15 @@ struct NodeCost {
   uint64_t macs = 0;          ///< multiply-accumulates for one sample; 0 when shapes are unknown
 };
 
-/// Counts Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU, RNN and their integer forms; other nodes have
-/// no multiply-accumulates. An open first dimension counts as 1.
+/// Counts Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU, RNN and their integer forms; other nodes
+/// have no multiply-accumulates. An open first dimension counts as 1.
 uint64_t node_macs(const NodeRef& node, const ValueTypes& types);
 NodeCost node_cost(const NodeRef& node, const ValueTypes& types);
 
 /// Sums over a model, bodies included; each constant counts once.
 struct ModelCost {
-  uint64_t parameters = 0;    ///< weights as the runtime sees them: floats, and quantized layers' weights
+  uint64_t parameters =
+      0;  ///< weights as the runtime sees them: floats, and quantized layers' weights
   uint64_t nonzeros = 0;      ///< of those stored as floats; quantized ones count by their code
   uint64_t weight_bytes = 0;  ///< all constants as stored
   uint64_t macs = 0;

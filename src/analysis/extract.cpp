@@ -48,9 +48,7 @@ class Extractor {
     }
   }
 
-  Extracted finish() && {
-    return {Model::parse(proto_.SerializeAsString()), std::move(outputs_)};
-  }
+  Extracted finish() && { return {Model::parse(proto_.SerializeAsString()), std::move(outputs_)}; }
 
  private:
   std::string fresh() { return "v" + std::to_string(names_.size()); }

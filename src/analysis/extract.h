@@ -20,9 +20,9 @@ struct Extracted {
   std::vector<ExtractedOutput> outputs;  ///< every named output of every node, in order
 };
 
-/// A model without inputs that consists of copies of `nodes`. Each of their inputs must be absent, a
-/// constant or an output of a node before it in the list; the nodes may come from several graphs of
-/// `model` and have no bodies. Constants are copied, so keep large ones out.
+/// A model without inputs that consists of copies of `nodes`. Each of their inputs must be absent,
+/// a constant or an output of a node before it in the list; the nodes may come from several graphs
+/// of `model` and have no bodies. Constants are copied, so keep large ones out.
 Extracted extract_constant_nodes(const Model& model, std::span<const NodeRef> nodes);
 
 }  // namespace mcompress::analysis

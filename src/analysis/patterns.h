@@ -35,7 +35,8 @@ struct ConstantOperand {
   ValueRef variable;
   int constant_input = 1;
 };
-/// Of Add, Mul, Sub, Div...: the constant operand and the other; nullopt unless exactly one is constant.
+/// Of Add, Mul, Sub, Div...: the constant operand and the other; nullopt unless exactly one is
+/// constant.
 std::optional<ConstantOperand> constant_operand(const NodeRef& node);
 
 /// y = scale * x + shift, one entry per channel or a single one for all.
@@ -46,16 +47,17 @@ struct ChannelAffine {
   bool has_shift() const;
   bool has_scale() const;
 };
-/// Which axis of x holds the channels, and how many there are. Axis and rank are those of x; rank -1
-/// means that only constants of rank 0 and 1 are known not to raise it (channels are then the last axis).
+/// Which axis of x holds the channels, and how many there are. Axis and rank are those of x; rank
+/// -1 means that only constants of rank 0 and 1 are known not to raise it (channels are then the
+/// last axis).
 struct ChannelLayout {
   int rank = -1;
   int axis = -1;
   int64_t channels = 0;
 };
 
-/// Reads Add, Sub, Mul or Div with a constant as an affine map of its variable operand, provided that
-/// the constant varies along the channel axis only and does not broadcast x to a larger shape.
+/// Reads Add, Sub, Mul or Div with a constant as an affine map of its variable operand, provided
+/// that the constant varies along the channel axis only and does not broadcast x to a larger shape.
 std::optional<ChannelAffine> as_affine(const NodeRef& node, const ChannelLayout& layout);
 
 /// Lets `heir` compute the value that `old` names: every reader of `old` reads output 0 of `heir`

@@ -8,8 +8,8 @@
 namespace mcompress::analysis {
 namespace {
 
-constexpr int kDeepest = 200;      ///< shape arithmetic is shallow; deeper is something else
-constexpr int64_t kLongest = 64;   ///< entries of a vector that can be a shape
+constexpr int kDeepest = 200;     ///< shape arithmetic is shallow; deeper is something else
+constexpr int64_t kLongest = 64;  ///< entries of a vector that can be a shape
 
 std::optional<PartialIntegers> from_constant(const ValueRef& value) {
   const Shape shape = value.constant_shape();

@@ -22,9 +22,9 @@ struct PartialIntegers {
   int unknown_count() const;
 };
 
-/// What shape arithmetic comes to as far as the types of the values tell: Shape, Gather, Slice, Concat,
-/// Squeeze, Unsqueeze, Cast and the four operations over integer vectors. Answers are kept, so an object
-/// must not outlive an edit of the nodes that it was asked about.
+/// What shape arithmetic comes to as far as the types of the values tell: Shape, Gather, Slice,
+/// Concat, Squeeze, Unsqueeze, Cast and the four operations over integer vectors. Answers are kept,
+/// so an object must not outlive an edit of the nodes that it was asked about.
 class StaticValues {
  public:
   explicit StaticValues(const ValueTypes& types) : types_(types) {}

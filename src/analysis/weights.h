@@ -11,8 +11,8 @@ namespace mcompress::analysis {
 struct WeightFigures {
   uint64_t count = 0;
   uint64_t nonzeros = 0;
-  uint64_t distinct = 0;  ///< different values, -0 and 0 alike, all NaNs alike; 0 when over 65,536
-  float min = 0, max = 0; ///< of the values that are not NaN
+  uint64_t distinct = 0;   ///< different values, -0 and 0 alike, all NaNs alike; 0 when over 65,536
+  float min = 0, max = 0;  ///< of the values that are not NaN
 
   double sparsity() const {
     return count == 0 ? 0.0 : 1.0 - static_cast<double>(nonzeros) / static_cast<double>(count);

@@ -6,8 +6,9 @@
 //   After:   y = Relu(x)
 //
 // Looks into the bodies of If, Loop and Scan too. The outputs of a body count as read.
-// Refuses: graph inputs and outputs stay, also initializers that are graph inputs or outputs; a node
-// without any output stays, since only its effect can be why it is there.
+//
+// Refuses: graph inputs and outputs stay, also initializers that are graph inputs or outputs; a
+// node without any output stays, since only its effect can be why it is there.
 #include <vector>
 
 #include "mcompress/pass_context.h"
@@ -65,8 +66,8 @@ class EliminateDead : public Pass {
 
   bool run(Model& model, PassContext& context) override {
     int64_t nodes = 0, initializers = 0;
-    // Inner bodies last in this list read what outer graphs define, so they are cleaned first. A body
-    // goes with its node; its list is fetched anew because removed bodies must not be touched.
+    // Inner bodies last in this list read what outer graphs define, so they are cleaned first. A
+    // body goes with its node; its list is fetched anew because removed bodies must not be touched.
     for (bool again = true; again;) {
       const std::vector<Graph*> graphs = model.graphs();
       int64_t removed = 0;

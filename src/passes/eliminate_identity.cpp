@@ -2,15 +2,18 @@
 //
 // Removes nodes that return their input as it is.
 //
-//   Before:  a = Identity(x)   b = Transpose<perm=[1,0]>(a)   c = Transpose<perm=[1,0]>(b)   y = Relu(c)
+//   Before:  a = Identity(x)   b = Transpose<perm=[1,0]>(a)   c = Transpose<perm=[1,0]>(b)
+//            y = Relu(c)
 //   After:   y = Relu(x)
 //
-// Identity, Dropout, Cast to the same type, Reshape, Flatten, Expand to the same shape, Transpose that
-// moves nothing (a pair becomes one), Pad by nothing, Slice of everything, Concat, Sum, Max, Min, Mean of one
-// input, Clip without bounds, Mul and Div by 1, Sub of 0, Add of -0 (Add of +0 turns -0 into +0), Relu of
-// Relu, Reshape of Reshape.
-// Refuses: where the node's output is a graph output that cannot take over the input (itself a graph input,
-// output or constant), where a constant would widen the shape, and where a shape must be known and is not.
+// Identity, Dropout, Cast to the same type, Reshape, Flatten, Expand to the same shape, Transpose
+// that moves nothing (a pair becomes one), Pad by nothing, Slice of everything, Concat, Sum, Max,
+// Min, Mean of one input, Clip without bounds, Mul and Div by 1, Sub of 0, Add of -0 (Add of +0
+// turns -0 into +0), Relu of Relu, Reshape of Reshape.
+//
+// Refuses: where the node's output is a graph output that cannot take over the input (itself a
+// graph input, output or constant), where a constant would widen the shape, and where a shape must
+// be known and is not.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -42,8 +45,8 @@ bool output_is_read(const NodeRef& node, int index) {
   return output && (output.is_graph_output() || !output.uses().empty());
 }
 
-/// Every reader of the node's output can read its input instead. Otherwise an Identity would be needed,
-/// and nothing be won.
+/// Every reader of the node's output can read its input instead. Otherwise an Identity would be
+/// needed, and nothing be won.
 bool can_pass_through(const NodeRef& node) {
   const ValueRef input = node.input(0), output = node.output(0);
   if (!input || !output) return false;
@@ -101,8 +104,8 @@ class Matcher {
     const auto values = read_integers(operand->constant);
     if (!values) return {};
     const int64_t neutral = op == "Mul" || op == "Div" ? 1 : 0;
-    const bool all = std::all_of(values->begin(), values->end(),
-                                 [neutral](int64_t v) { return v == neutral; });
+    const bool all =
+        std::all_of(values->begin(), values->end(), [neutral](int64_t v) { return v == neutral; });
     return all ? operand->variable : ValueRef{};
   }
 

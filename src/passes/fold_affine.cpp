@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Folds Mul, Add, Sub and Div by constants (one for all, or one per channel) into the Conv, ConvTranspose,
-// Gemm or MatMul beside them, and into each other.
+// Folds Mul, Add, Sub and Div by constants (one for all, or one per channel) into the Conv,
+// ConvTranspose, Gemm or MatMul beside them, and into each other.
 //
 //   Before:  m = Mul(x, a)   c = Conv(m, W, b)   d = Mul(c, s)   y = Add(d, t)
 //   After:   y = Conv(x, W', b')        W'[o,c] = W[o,c] a[c] s[o]      b'[o] = b[o] s[o] + t[o]
 //
-// A positive factor also moves through Relu, LeakyRelu, PRelu and MaxPool, any factor through average
-// pools, to the layer behind or in front of them. In front of a padded Conv only the factor moves:
-// s x + t = s (x + t / s), and the Add stays. Mul of Mul and Add of Add become one.
-// Option `leftover: depthwise` writes what stays in front of a padded Conv as a 1x1 Conv per channel: the
-// runtime keeps its blocked layout there, which an Add of a scalar makes it leave and enter again (measured
-// on a text recogniser: 0.93 of the latency, 1 KB per Add).
-// Refuses: a value that something else reads, a constant that varies along other axes or widens the shape, a
-// shift in front of zero padding or a ConvTranspose, weights that are shared or stored in another form, and
-// parts of a decomposed LayerNormalization, Gelu or HardSwish, which are worth more as a whole.
+// A positive factor also moves through Relu, LeakyRelu, PRelu and MaxPool, any factor through
+// average pools, to the layer behind or in front of them. In front of a padded Conv only the factor
+// moves: s x + t = s (x + t / s), and the Add stays. Mul of Mul and Add of Add become one.
+//
+// `leftover: depthwise` writes what stays in front of a padded Conv as a 1x1 Conv per channel: the
+// runtime keeps its blocked layout there, which an Add of a scalar makes it leave and enter again
+// (measured on a text recogniser: 0.93 of the latency, 1 KB per Add).
+//
+// Refuses: a value that something else reads, a constant that varies along other axes or widens the
+// shape, a shift in front of zero padding or a ConvTranspose, weights that are shared or stored in
+// another form, and parts of a decomposed LayerNormalization, Gelu or HardSwish, which are worth
+// more as a whole.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -40,7 +43,8 @@ constexpr int kLongestPassage = 4;
 /// How a factor gets through an activation or a pool.
 enum class Passage { kNone, kPositive, kAny };
 
-/// `layout` is that of the values on both sides of the node: pools keep axis 1 and mix the later ones.
+/// `layout` is that of the values on both sides of the node: pools keep axis 1 and mix the later
+/// ones.
 Passage passage_of(const NodeRef& node, const analysis::ChannelLayout& layout) {
   if (!node || !node.domain().empty()) return Passage::kNone;
   const std::string& op = node.op();
@@ -76,8 +80,9 @@ bool is_normalized(const ValueRef& value) {
   return false;
 }
 
-/// Scale or shift at the end of LayerNormalization, the last factor of Gelu or HardSwish: the runtime and
-/// fuse-activations know these only as long as they are complete (measured: 5 to 11 nodes instead of one).
+/// Scale or shift at the end of LayerNormalization, the last factor of Gelu or HardSwish: the
+/// runtime and fuse-activations know these only as long as they are complete (measured: 5 to 11
+/// nodes instead of one).
 bool is_tail_of_fusion(const NodeRef& node, const ValueTypes& types) {
   const auto operand = constant_operand(node);
   if (!operand) return false;
@@ -182,9 +187,8 @@ bool merge_terms(const NodeRef& outer, const ValueTypes& types) {
   if (is_tail_of_fusion(inner, types) || is_tail_of_fusion(outer, types)) return false;
   if (is_head_of_fusion(outer, types)) return false;
   const bool sum = first->sum;
-  const auto merged = broadcast(*first, *second, [sum](double a, double b) {
-    return sum ? a + b : a * b;
-  });
+  const auto merged =
+      broadcast(*first, *second, [sum](double a, double b) { return sum ? a + b : a * b; });
   if (!merged || !fits_type(first->type, merged->second)) return false;
   for (size_t i = 0; sum && i < merged->second.size(); ++i) {
     // Summands that cancel would bring back digits that the model rounds away.
@@ -269,8 +273,7 @@ bool fold_factor_below_sum(AffineLayer& target, const Preceding& sum, const Valu
   if (&product.graph() != &sum.node.graph() || is_tail_of_fusion(product, types)) return false;
   const auto affine = analysis::as_affine(product, target.input_layout());
   if (!affine || !(sum.direct || lets_through(sum.passage, *affine))) return false;
-  const auto quotient =
-      broadcast(*shift, *factor, [](double t, double s) { return t / s; });
+  const auto quotient = broadcast(*shift, *factor, [](double t, double s) { return t / s; });
   if (!quotient || !fits_type(shift->type, quotient->second)) return false;
   if (!target.fold_before(*affine).empty()) return false;
   rewrite_term(sum.node, true, factor->variable, *shift, *quotient);
@@ -302,7 +305,8 @@ int64_t fold_preceding(const Layer& layer, const ValueTypes& types) {
 /// Add(x, t) in front of a padded Conv -> Conv<group = channels>(x, ones, t).
 bool spread_leftover(const Layer& layer, const ValueTypes& types) {
   if (layer.kind != LayerKind::kConv || layer.weight_shape.size() != 4) return false;
-  if (!layer.node.alive() || layer.inputs % 8 != 0) return false;  // else there is no blocked layout
+  if (!layer.node.alive() || layer.inputs % 8 != 0)
+    return false;  // else there is no blocked layout
   const auto target = AffineLayer::make(layer, types);
   if (!target || layer.weight.constant_type() != DataType::kFloat) return false;
   const Preceding found = find_preceding(*target);
@@ -311,12 +315,14 @@ bool spread_leftover(const Layer& layer, const ValueTypes& types) {
   const ValueRef input = affine ? constant_operand(found.node)->variable : ValueRef{};
   if (!input || !input.producer()) return false;
   const auto per_channel = [&layer](const std::vector<double>& values) {
-    return values.size() == 1 ? std::vector<double>(static_cast<size_t>(layer.inputs), values[0]) : values;
+    return values.size() == 1 ? std::vector<double>(static_cast<size_t>(layer.inputs), values[0])
+                              : values;
   };
   const int64_t channels = layer.inputs;
   const Tensor weight =
       analysis::make_floats(DataType::kFloat, {channels, 1, 1, 1}, per_channel(affine->scale));
-  const Tensor bias = analysis::make_floats(DataType::kFloat, {channels}, per_channel(affine->shift));
+  const Tensor bias =
+      analysis::make_floats(DataType::kFloat, {channels}, per_channel(affine->shift));
   Graph& graph = layer.node.graph();
   const std::string name = found.node.output_name(0);
   NodeSpec spec{.op = "Conv",
@@ -341,8 +347,9 @@ class FoldAffine : public Pass {
     return info;
   }
   void describe(OptionSet& o) override {
-    o.add("leftover", leftover_, {{"keep", Leftover::kKeep}, {"depthwise", Leftover::kDepthwise}},
-          "What cannot be folded in front of a padded Conv: as it is, or as a 1x1 Conv per channel");
+    o.add(
+        "leftover", leftover_, {{"keep", Leftover::kKeep}, {"depthwise", Leftover::kDepthwise}},
+        "What cannot be folded in front of a padded Conv: as it is, or as a 1x1 Conv per channel");
   }
   bool acts_on_layers() const override { return true; }
 

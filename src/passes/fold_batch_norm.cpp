@@ -7,10 +7,11 @@
 //            W'[o] = W[o] s[o]          b'[o] = (b[o] - mean[o]) s[o] + B[o]
 //
 // Into the layer before it where it can, else into the one after it: W'[o,c] = W[o,c] s[c],
-// b'[o] = b[o] + sum over c and taps of W[o,c] (B[c] - mean[c] s[c]). A weight that other nodes read too
-// is split. A MatMul without a bias gets an Add.
-// Refuses: statistics that are no constants, training mode, a layer whose output something else reads,
-// and, in front of a layer, zero padding (the shift would not reach the border).
+// b'[o] = b[o] + sum over c and taps of W[o,c] (B[c] - mean[c] s[c]). A weight that other nodes
+// read too is split. A MatMul without a bias gets an Add.
+//
+// Refuses: statistics that are no constants, training mode, a layer whose output something else
+// reads, and, in front of a layer, zero padding (the shift would not reach the border).
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -84,8 +85,9 @@ class FoldBatchNorm : public Pass {
       const std::vector<Layer> layers = find_layers(model);
       for (size_t i = 0; i < layers.size(); ++i) {
         if (!context.selection().reason_to_skip(layers, i).empty()) continue;
-        while (layers[i].node.alive() && (backwards ? fold_after(model, layers[i], types, context)
-                                                    : fold_before(model, layers[i], types, context))) {
+        while (layers[i].node.alive() &&
+               (backwards ? fold_after(model, layers[i], types, context)
+                          : fold_before(model, layers[i], types, context))) {
           ++folded;
         }
       }
@@ -103,18 +105,21 @@ class FoldBatchNorm : public Pass {
     const NodeRef norm = following_norm(result);
     if (!norm) return false;
     if (!target) return skip(context, norm, why);
-    if (!analysis::is_used_once(result)) return skip(context, norm, "the layer's output is used twice");
+    if (!analysis::is_used_once(result))
+      return skip(context, norm, "the layer's output is used twice");
     if (!is_inference(norm, model.opset())) return skip(context, norm, "training mode");
     const auto affine = read_normalization(norm);
     if (!affine) return skip(context, norm, "its statistics are no constants");
-    if (!fits(target->output_layout(), *affine)) return skip(context, norm, "its channels are not the layer's");
+    if (!fits(target->output_layout(), *affine))
+      return skip(context, norm, "its channels are not the layer's");
     const std::string reason = target->fold_after(*affine);
     if (!reason.empty()) return skip(context, norm, reason);
     finish(*target, norm, layer, context);
     return true;
   }
 
-  /// The layer computes what the normalization did. Its Add, where it is new, has a reader of its own.
+  /// The layer computes what the normalization did. Its Add, where it is new, has a reader of its
+  /// own.
   static void finish(const AffineLayer& target, const NodeRef& norm, const Layer& layer,
                      PassContext& context) {
     const ValueRef output = norm.output(0);
@@ -129,11 +134,13 @@ class FoldBatchNorm : public Pass {
     if (!target || !target->entry()) return false;
     const NodeRef norm = analysis::producer_of(target->entry(), "BatchNormalization");
     if (!norm || &norm.graph() != &layer.node.graph() || !norm.input(0)) return false;
-    if (!analysis::is_used_once(norm.output(0))) return skip(context, norm, "its output is used twice");
+    if (!analysis::is_used_once(norm.output(0)))
+      return skip(context, norm, "its output is used twice");
     if (!is_inference(norm, model.opset())) return skip(context, norm, "training mode");
     const auto affine = read_normalization(norm);
     if (!affine) return skip(context, norm, "its statistics are no constants");
-    if (!fits(target->input_layout(), *affine)) return skip(context, norm, "its channels are not the layer's");
+    if (!fits(target->input_layout(), *affine))
+      return skip(context, norm, "its channels are not the layer's");
     const std::string reason = target->fold_before(*affine);
     if (!reason.empty()) return skip(context, norm, reason);
     context.decided(layer, {.method = "batch norm folded", .detail = norm.label()});

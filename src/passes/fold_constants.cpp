@@ -2,15 +2,16 @@
 //
 // Computes now what does not depend on the input.
 //
-//   Before:  s = Shape(x)   n = Gather(s, 1)   c = Concat(n, [-1])   y = Reshape(x, c)      x: float[4,6]
-//   After:   y = Reshape(x, [6, -1])
+//   Before:  s = Shape(x)   n = Gather(s, 1)   c = Concat(n, [-1])   y = Reshape(x, c)
+//   After:   y = Reshape(x, [6, -1])                                 where x is float[4,6]
 //
-// Nodes whose inputs are all constants are evaluated by the runtime, all in one session. Shape arithmetic is
-// computed from the types of the values; the shape input of a Reshape may have one unknown entry, which
-// becomes -1.
-// Refuses: random numbers, nodes with bodies, other domains, stored forms of weights (they are to stay
-// small), results larger than the constants that they free by more than `max-growth` bytes, and nodes whose
-// output is a graph output.
+// Nodes whose inputs are all constants are evaluated by the runtime, all in one session. Shape
+// arithmetic is computed from the types of the values; the shape input of a Reshape may have one
+// unknown entry, which becomes -1.
+//
+// Refuses: random numbers, nodes with bodies, other domains, stored forms of weights (they are to
+// stay small), results larger than the constants that they free by more than `max-growth` bytes,
+// and nodes whose output is a graph output.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -38,9 +39,10 @@ ValueKey key_of(const ValueRef& value) { return {&value.scope(), value.name()}; 
 /// Ops that are never evaluated: random, or with results that are no dense tensors of numbers.
 bool is_excluded(const std::string& op) {
   static constexpr std::array<std::string_view, 14> kExcluded = {
-      "Constant",        "RandomNormal",  "RandomUniform",   "RandomNormalLike", "RandomUniformLike",
-      "Multinomial",     "Bernoulli",     "SplitToSequence", "QuantizeLinear",   "DequantizeLinear",
-      "ConcatFromSequence", "Dropout",    "TfIdfVectorizer", "ImageDecoder"};
+      "Constant",          "RandomNormal",     "RandomUniform",      "RandomNormalLike",
+      "RandomUniformLike", "Multinomial",      "Bernoulli",          "SplitToSequence",
+      "QuantizeLinear",    "DequantizeLinear", "ConcatFromSequence", "Dropout",
+      "TfIdfVectorizer",   "ImageDecoder"};
   if (std::find(kExcluded.begin(), kExcluded.end(), op) != kExcluded.end()) return true;
   return op.starts_with("Sequence") || op.starts_with("Optional") || op.starts_with("String");
 }
@@ -52,7 +54,9 @@ uint64_t bytes_of(const ValueRef& constant) {
 class Folder {
  public:
   Folder(Model& model, RuntimeService& runtime, int64_t max_growth)
-      : model_(model), runtime_(runtime), max_growth_(max_growth),
+      : model_(model),
+        runtime_(runtime),
+        max_growth_(max_growth),
         forms_(forms::form_nodes(model)) {}
 
   /// Each round folds a node or gives one up, so it ends.
@@ -229,7 +233,8 @@ class FoldConstants : public Pass {
   /// The value of a node of shape arithmetic over something that is no constant.
   static std::optional<Tensor> whole_value(const NodeRef& node, analysis::StaticValues& values,
                                            const ValueTypes& types) {
-    if (!node.domain().empty() || node.output_count() != 1 || node.is("Constant")) return std::nullopt;
+    if (!node.domain().empty() || node.output_count() != 1 || node.is("Constant"))
+      return std::nullopt;
     const ValueRef output = node.output(0);
     if (!output || output.is_graph_output() || output.uses().empty()) return std::nullopt;
     const auto value = values.find(output);
@@ -249,14 +254,14 @@ class FoldConstants : public Pass {
   }
 
   /// A constant for the shape input, where all entries but one are known and positive.
-  static std::optional<Tensor> shape_of_reshape(const NodeRef& node, analysis::StaticValues& values) {
+  static std::optional<Tensor> shape_of_reshape(const NodeRef& node,
+                                                analysis::StaticValues& values) {
     const ValueRef input = node.input(1);
     if (!node.domain().empty() || !input || input.is_constant()) return std::nullopt;
     const auto shape = values.find(input);
     if (!shape || shape->is_scalar || shape->unknown_count() != 1) return std::nullopt;
-    const bool positive =
-        std::all_of(shape->entries.begin(), shape->entries.end(),
-                    [](const auto& entry) { return !entry || *entry > 0; });
+    const bool positive = std::all_of(shape->entries.begin(), shape->entries.end(),
+                                      [](const auto& entry) { return !entry || *entry > 0; });
     if (!positive) return std::nullopt;
     return to_tensor(*shape, DataType::kInt64);
   }

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes activations and normalizations that come in pieces in the form that the runtime runs fastest.
+// Writes activations and normalizations that come in pieces in the form that the runtime runs
+// fastest.
 //
 //   Before:  a = Add(x, 3)   c = Clip(a, 0, 6)   m = Mul(x, c)   y = Div(m, 6)
 //   After:   s = HardSigmoid<alpha=1/6, beta=1/2>(x)   y = Mul(x, s)
 //
-// Measured with ONNX Runtime 1.30, one thread: a Conv takes HardSigmoid + Mul into itself and keeps its blocked
-// layout, at 0.65 of the time of the pieces; the HardSwish operator is no faster and needs opset 14. Sigmoid +
-// Mul becomes one QuickGelu. Gelu is fused only as Div, Erf, Add, Mul, Mul and, for tanh, with Pow;
-// LayerNormalization only with Pow and Div: other spellings are put into these (Gelu and LayerNormalization
-// operators where the opset has them). No opset is raised.
+// Measured with ONNX Runtime 1.30, one thread: a Conv takes HardSigmoid + Mul into itself and keeps
+// its blocked layout, at 0.65 of the time of the pieces; the HardSwish operator is no faster and
+// needs opset 14. Sigmoid + Mul becomes one QuickGelu. Gelu is fused only as Div, Erf, Add, Mul,
+// Mul and, for tanh, with Pow; LayerNormalization only with Pow and Div: other spellings are put
+// into these (Gelu and LayerNormalization operators where the opset has them). No opset is raised.
 //
 //   HardSigmoid  Clip(a x + b, 0, h) / h          -> HardSigmoid<a/h, b/h>
 //   Sigmoid      1 / (1 + Exp(-x))                -> Sigmoid
 //   Swish        x / (1 + Exp(-x))                -> Mul(x, Sigmoid(x))
 //   Clip         Min(Max(x, a), b)                -> Clip
 //   LeakyRelu    Max(x, a x)                      -> LeakyRelu
-// Refuses: inner values with other readers, bounds that are no constants, types but float (Sigmoid and Clip
-// exist for double as well).
+//
+// Refuses: inner values with other readers, bounds that are no constants, types but float (Sigmoid
+// and Clip exist for double as well).
 #include <cmath>
 #include <vector>
 
@@ -37,7 +39,8 @@ class Builder {
  public:
   Builder(const NodeRef& root, DataType type) : root_(root), graph_(root.graph()), type_(type) {}
 
-  ValueRef node(std::string op, std::vector<ValueRef> inputs, std::vector<Attribute> attributes = {}) {
+  ValueRef node(std::string op, std::vector<ValueRef> inputs,
+                std::vector<Attribute> attributes = {}) {
     NodeSpec spec{.op = std::move(op), .inputs = std::move(inputs)};
     spec.attributes = std::move(attributes);
     return graph_.insert(std::move(spec), root_).output(0);
@@ -61,7 +64,8 @@ class FuseActivations : public Pass {
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "fuse-activations",
-        .summary = "write decomposed activations and normalizations in the form the runtime runs fastest",
+        .summary =
+            "write decomposed activations and normalizations in the form the runtime runs fastest",
         .fidelity = Fidelity::kRounding,
         .benefit = "HardSwish in pieces costs a third of the time of a mobile network",
     };
@@ -103,8 +107,9 @@ class FuseActivations : public Pass {
     const auto pattern = analysis::match_hard_sigmoid(root, types_);
     if (!pattern || pattern->type != DataType::kFloat) return false;
     Builder build(root, DataType::kFloat);
-    ValueRef result = build.node("HardSigmoid", {pattern->input},
-                                 {{"alpha", to_float(pattern->alpha)}, {"beta", to_float(pattern->beta)}});
+    ValueRef result =
+        build.node("HardSigmoid", {pattern->input},
+                   {{"alpha", to_float(pattern->alpha)}, {"beta", to_float(pattern->beta)}});
     if (pattern->times_input) result = build.node("Mul", {pattern->input, result});
     build.finish(result);
     return true;
@@ -138,8 +143,8 @@ class FuseActivations : public Pass {
       const ValueRef sum = build.node("Add", {x, small});
       const ValueRef argument =
           build.node("Mul", {sum, build.scalar("gelu_sqrt_2_over_pi", 0.7978845608028654)});
-      const ValueRef gate = build.node(
-          "Add", {build.node("Tanh", {argument}), build.scalar("gelu_one", 1.0)});
+      const ValueRef gate =
+          build.node("Add", {build.node("Tanh", {argument}), build.scalar("gelu_one", 1.0)});
       const ValueRef half = build.node("Mul", {x, build.scalar("gelu_half", 0.5)});
       build.finish(build.node("Mul", {half, gate}));
       return true;
@@ -167,8 +172,9 @@ class FuseActivations : public Pass {
     if (!pattern.scale && (width <= 0 || continues_as_affine(root))) return false;
     if (pattern.scale && pattern.scale->count() == 1 && width != 1) return false;
     const Tensor scale =
-        pattern.scale ? *pattern.scale
-                      : Tensor::from(Shape{width}, std::vector<float>(static_cast<size_t>(width), 1.0F));
+        pattern.scale
+            ? *pattern.scale
+            : Tensor::from(Shape{width}, std::vector<float>(static_cast<size_t>(width), 1.0F));
     std::vector<ValueRef> inputs = {pattern.input, graph.add_constant("layer_norm_scale", scale)};
     if (pattern.shift) inputs.push_back(graph.add_constant("layer_norm_bias", *pattern.shift));
     Builder build(root, pattern.type);
@@ -187,8 +193,8 @@ class FuseActivations : public Pass {
   static bool respell_layer_norm(const analysis::LayerNormPattern& pattern) {
     if (pattern.square.is("Mul")) {
       Builder build(pattern.square, pattern.type);
-      build.finish(build.node(
-          "Pow", {pattern.square.input(0), build.scalar("layer_norm_two", 2.0)}));
+      build.finish(
+          build.node("Pow", {pattern.square.input(0), build.scalar("layer_norm_two", 2.0)}));
     }
     if (pattern.quotient.is("Mul")) {
       Builder build(pattern.quotient, pattern.type);

@@ -2,11 +2,13 @@
 //
 // Stores equal constants once.
 //
-//   Before:  y = Add(Mul(x, a), b)     a = [1, 2, 3]   b = [1, 2, 3]   (initializers or Constant nodes)
+//   Before:  y = Add(Mul(x, a), b)     a = [1, 2, 3]   b = [1, 2, 3]
 //   After:   y = Add(Mul(x, a), a)
 //
-// Equal means same type, shape and bytes, so -0 differs from 0 and NaNs are told apart. Constants of
-// different bodies move to the innermost graph around all of them.
+// Initializers and Constant nodes alike. Equal means same type, shape and bytes, so -0 differs from
+// 0 and NaNs are told apart. Constants of different bodies move to the innermost graph around all
+// of them.
+//
 // Refuses: graph inputs and outputs, strings, and constants below `min-bytes`, where the name costs
 // as much as the value.
 #include <algorithm>
@@ -78,8 +80,8 @@ void remove_constant(const ValueRef& value) {
   }
 }
 
-/// Makes the first of `equal` stand for all, unless it is out of sight of some of them or is a Constant
-/// node, which may stand after a reader: then a new initializer does.
+/// Makes the first of `equal` stand for all, unless it is out of sight of some of them or is a
+/// Constant node, which may stand after a reader: then a new initializer does.
 void merge(const std::vector<ValueRef>& equal) {
   Graph* home = &equal[0].scope();
   for (const ValueRef& value : equal) home = common_graph(home, &value.scope());

@@ -10,7 +10,8 @@ TEST(EliminateDead, RemovesChainsAndInitializersThatNothingReads) {
       y = Relu(x)
       a = Exp(x)
       b = Mul(a, w)
-    })", R"(
+    })",
+                 R"(
     g (float[2,3] x) => (float[2,3] y) { y = Relu(x) })");
 }
 
@@ -27,7 +28,8 @@ TEST(EliminateDead, LooksIntoBodies) {
         then_branch = t () => (float[2] ty) { unread = Mul(captured, w)  ty = Relu(x) },
         else_branch = e () => (float[2] ey) { ey = Neg(x) }
       >
-    })", R"(
+    })",
+                 R"(
     g (bool choose, float[2] x) => (float[2] y) {
       y = If(choose) <
         then_branch = t () => (float[2] ty) { ty = Relu(x) },

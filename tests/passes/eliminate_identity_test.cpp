@@ -26,7 +26,8 @@ TEST(EliminateIdentity, RemovesWhatReturnsItsInput) {
       p = Relu(o)
       q = Relu(p)
       y = Exp(q)
-    })", R"(
+    })",
+                 R"(
     g (float[2,3,4] x) => (float[2,3,4] y) { p = Relu(x)  y = Exp(p) })");
 }
 
@@ -48,7 +49,8 @@ TEST(EliminateIdentity, MergesTransposesAndReshapes) {
       y = Transpose <perm = [2, 1, 0]> (a)
       b = Reshape(x, s)
       z = Reshape(b, t)
-    })", R"(
+    })",
+                 R"(
     g (float[2,3,4] x) => (float[4,2,3] y, float[6,4] z) <int64[2] t = {6, 4}> {
       y = Transpose <perm = [2, 0, 1]> (x)
       z = Reshape(x, t)
@@ -61,7 +63,8 @@ TEST(EliminateIdentity, TransposeThereAndBackVanishes) {
       a = Transpose <perm = [1, 0]> (x)
       b = Transpose <perm = [1, 0]> (a)
       y = Relu(b)
-    })", "g (float[2,3] x) => (float[2,3] y) { y = Relu(x) }");
+    })",
+                 "g (float[2,3] x) => (float[2,3] y) { y = Relu(x) }");
 }
 
 TEST(EliminateIdentity, KeepsIdentityBetweenInputAndOutput) {

@@ -15,7 +15,8 @@ TEST(FoldAffine, AroundAConv) {
       c = Conv(q, W, b)
       d = Div(c, s)
       y = Sub(d, u)
-    })", R"(
+    })",
+                 R"(
     g (float[1,2,4,4] x) => (float[1,2,4,4] y)
     <float[2,2,1,1] W = {1.0, 2.0, 1.5, 2.0}, float[2] b = {1.0, 3.25}> { y = Conv(x, W, b) })");
 }
@@ -25,7 +26,8 @@ TEST(FoldAffine, ConstantMinusValue) {
     g (float[1,1,4] x) => (float[1,1,4] y) <float[1,1,1] W = {2.0}, float one = {1.0}> {
       c = Conv(x, W)
       y = Sub(one, c)
-    })", R"(
+    })",
+                 R"(
     g (float[1,1,4] x) => (float[1,1,4] y) <float[1,1,1] W = {-2.0}, float[1] b = {1.0}> { y = Conv(x, W, b) })");
 }
 
@@ -36,7 +38,8 @@ TEST(FoldAffine, OnlyTheFactorMovesIntoAPaddedConv) {
       p = Mul(x, a)
       q = Add(p, t)
       y = Conv <pads = [1,1,1,1]> (q, W)
-    })", R"(
+    })",
+                 R"(
     g (float[1,1,4,4] x) => (float[1,1,4,4] y)
     <float[1,1,3,3] W = {2.0,2.0,2.0,2.0,2.0,2.0,2.0,2.0,2.0}, float t = {0.5}> {
       q = Add(x, t)
@@ -75,7 +78,8 @@ TEST(FoldAffine, GemmAndMatMul) {
       p = Mul(x, a)
       q = Gemm <alpha = 0.5, beta = 2.0> (p, W, c)
       y = Add(q, t)
-    })", R"(
+    })",
+                 R"(
     g (float[3,2] x) => (float[3,2] y) <float[2,2] W = {2.0, 4.0, 6.0, 8.0}, float[2] c = {1.5, 2.0}> {
       y = Gemm <alpha = 0.5, beta = 2.0> (x, W, c)
     })");
@@ -87,7 +91,8 @@ TEST(FoldAffine, GemmAndMatMul) {
       q = MatMul(p, W)
       r = Add(b, q)
       y = Mul(r, s)
-    })", R"(
+    })",
+                 R"(
     g (float[2,3,2] x) => (float[2,3,2] y) <float[2,2] W = {2.0, 12.0, 6.0, 24.0}, float[2] b = {5.0, 24.0}> {
       q = MatMul(x, W)
       y = Add(b, q)
@@ -103,7 +108,8 @@ TEST(FoldAffine, ThroughActivationsAndPools) {
       l = LeakyRelu(r)
       p = GlobalAveragePool(l)
       y = Mul(p, s)
-    })", R"(
+    })",
+                 R"(
     g (float[1,1,4,4] x) => (float[1,1,1,1] y) <float[1,1,1,1] W = {2.0}, float[1] b = {6.0}> {
       c = Conv(x, W, b)
       r = Relu(c)
@@ -121,7 +127,8 @@ TEST(FoldAffine, ThroughActivationsAndPools) {
       m = Mul(x, s)
       r = Relu(m)
       y = Conv(r, W)
-    })", R"(
+    })",
+                 R"(
     g (float[1,1,4,4] x) => (float[1,1,4,4] y) <float[1,1,1,1] W = {2.0}> {
       r = Relu(x)
       y = Conv(r, W)
@@ -136,7 +143,8 @@ TEST(FoldAffine, MergesTerms) {
       r = Div(q, c)
       s = Add(r, d)
       y = Sub(s, e)
-    })", R"(
+    })",
+                 R"(
     g (float[2] x) => (float[2] y) <float[2] a = {0.5, 1.5}, float d = {-1.0}> {
       p = Mul(x, a)
       y = Add(p, d)
@@ -216,7 +224,8 @@ TEST(FoldAffine, KeepsHardSwishWhole) {
       t = Add(q, three)
       u = Clip(t, zero, six)
       y = Div(u, six)
-    })", R"(
+    })",
+                 R"(
     g (float[1,1,4,4] x) => (float[1,1,4,4] y)
     <float[1,1,1,1] W = {1.0}, float[1] b = {0.0}, float three = {3.0}, float zero = {0.0}, float six = {6.0}> {
       s = Add(x, three)

@@ -11,7 +11,8 @@ TEST(FoldConstants, EvaluatesChainsOfConstants) {
       p = Mul(s, b)
       q = Cast <to = 1> (p)
       y = Add(x, q)
-    })", R"(
+    })",
+                 R"(
     g (float[2] x) => (float[2] y) <float[2] q = {2.0, 4.0}> { y = Add(x, q) })");
 }
 
@@ -25,7 +26,8 @@ TEST(FoldConstants, ComputesShapesThatAreStatic) {
       u = Unsqueeze(p, axes)
       c = Concat <axis = 0> (minus, u)
       y = Reshape(x, c)
-    })", R"(
+    })",
+                 R"(
     g (float[N,4,6] x) => (float[M,24] y) <int64[2] c = {-1, 24}> { y = Reshape(x, c) })");
 }
 
@@ -38,7 +40,8 @@ TEST(FoldConstants, OneUnknownEntryOfAReshapeBecomesMinusOne) {
       u = Unsqueeze(n, axes)
       c = Concat <axis = 0> (u, two, twelve)
       y = Reshape(x, c)
-    })", R"(
+    })",
+                 R"(
     g (float[N,4,6] x) => (float[N,2,12] y) <int64[3] c = {-1, 2, 12}> { y = Reshape(x, c) })");
 }
 
@@ -74,7 +77,8 @@ TEST(FoldConstants, TransposedWeightThatSomethingElseReadsStays) {
   std::string values = "1.0";
   for (int i = 1; i < 1024; ++i) values += ", 1.0";
   expect_unchanged("fold-constants", R"(
-    g (float[1,32] x) => (float[1,32] y) <float[32,32] w = {)" + values + R"(}> {
+    g (float[1,32] x) => (float[1,32] y) <float[32,32] w = {)" +
+                                         values + R"(}> {
       t = Transpose <perm = [1, 0]> (w)
       a = MatMul(x, w)
       y = MatMul(a, t)
@@ -88,7 +92,8 @@ TEST(FoldConstants, FoldsInsideBodies) {
         then_branch = t () => (float[2] ty) { s = Sqrt(a)  ty = Add(x, s) },
         else_branch = e () => (float[2] ey) { n = Neg(a)  ey = Mul(x, n) }
       >
-    })", R"(
+    })",
+                 R"(
     g (bool choose, float[2] x) => (float[2] y) {
       y = If(choose) <
         then_branch = t () => (float[2] ty) <float[2] s = {1.0, 2.0}> { ty = Add(x, s) },

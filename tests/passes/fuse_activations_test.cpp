@@ -18,7 +18,8 @@ const char* const kHardSwish = R"(
     })";
 
 TEST(FuseActivations, HardSwishInEverySpelling) {
-  const std::string numbers = "float three = {3.0}, float zero = {0.0}, float six = {6.0}, float sixth = {0.16666667}";
+  const std::string numbers =
+      "float three = {3.0}, float zero = {0.0}, float six = {6.0}, float sixth = {0.16666667}";
   const std::vector<std::string> bodies = {
       "a = Add(x, three) c = Clip(a, zero, six) m = Mul(x, c) y = Div(m, six)",
       "a = Add(three, x) c = Clip(a, zero, six) m = Mul(c, x) y = Mul(sixth, m)",
@@ -41,17 +42,20 @@ TEST(FuseActivations, HardSwishOfOldOpsets) {
       c = Clip <min = 0.0, max = 6.0> (a)
       m = Mul(x, c)
       y = Div(m, six)
-    )"), kHardSwish, {}, 9);
+    )"),
+                 kHardSwish, {}, 9);
 }
 
 TEST(FuseActivations, HardSigmoidWithAnyFactors) {
-  expect_rewrite("fuse-activations",
-                 graph("float a = {0.4}, float b = {1.0}, float zero = {0.0}, float two = {2.0}", R"(
+  expect_rewrite(
+      "fuse-activations",
+      graph("float a = {0.4}, float b = {1.0}, float zero = {0.0}, float two = {2.0}", R"(
       p = Mul(x, a)
       q = Add(p, b)
       c = Clip(q, zero, two)
       y = Div(c, two)
-    )"), R"(
+    )"),
+      R"(
     g (float[2,4] x) => (float[2,4] y) { y = HardSigmoid <alpha = 0.2, beta = 0.5> (x) })");
 }
 
@@ -65,16 +69,19 @@ TEST(FuseActivations, SigmoidAndSwish) {
 }
 
 TEST(FuseActivations, ClipAndLeakyRelu) {
-  expect_rewrite("fuse-activations", graph("float low = {-1.0}, float high = {2.0}",
-                                           "m = Max(x, low) y = Min(m, high)"),
-                 R"(
+  expect_rewrite(
+      "fuse-activations",
+      graph("float low = {-1.0}, float high = {2.0}", "m = Max(x, low) y = Min(m, high)"),
+      R"(
     g (float[2,4] x) => (float[2,4] y) <float low = {-1.0}, float high = {2.0}> { y = Clip(x, low, high) })");
-  expect_rewrite("fuse-activations", graph("float slope = {0.1}", "m = Mul(x, slope) y = Max(x, m)"),
+  expect_rewrite("fuse-activations",
+                 graph("float slope = {0.1}", "m = Mul(x, slope) y = Max(x, m)"),
                  "g (float[2,4] x) => (float[2,4] y) { y = LeakyRelu <alpha = 0.1> (x) }");
 }
 
 TEST(FuseActivations, LeavesLookalikesAlone) {
-  const std::string numbers = "float three = {3.0}, float zero = {0.0}, float five = {5.0}, float six = {6.0}";
+  const std::string numbers =
+      "float three = {3.0}, float zero = {0.0}, float five = {5.0}, float six = {6.0}";
   for (const char* body : {
            "a = Add(x, three) c = Clip(a, zero, five) m = Mul(x, c) y = Div(m, six)",
            "a = Add(x, three) c = Clip(a, three, six) m = Mul(x, c) y = Div(m, six)",
@@ -109,10 +116,13 @@ std::string between_products(const std::string& body) {
   std::string values = "0.1";
   for (int i = 1; i < 16; ++i) values += fmt::format(", 0.{}", 1 + i * 7 % 9);
   return "g (float[N,3,4] input) => (float[N,3,4] output) <float[4,4] W = {" + values +
-         "}, float[4] bias = {1.0, 2.0, 3.0, 4.0}, float one = {1.0}, float two = {2.0}, float half = {0.5}, "
-         "float three = {3.0}, float root = {1.4142135}, float inverse = {0.70710677}, float c = {0.044715}, "
+         "}, float[4] bias = {1.0, 2.0, 3.0, 4.0}, float one = {1.0}, float two = {2.0}, float "
+         "half = {0.5}, "
+         "float three = {3.0}, float root = {1.4142135}, float inverse = {0.70710677}, float c = "
+         "{0.044715}, "
          "float k = {0.7978846}, float eps = {0.00001}, float[4] scale = {1.0, 2.0, 3.0, 4.0}> {"
-         "h = MatMul(input, W) x = Add(h, bias) " + body + " output = MatMul(y, W) }";
+         "h = MatMul(input, W) x = Add(h, bias) " +
+         body + " output = MatMul(y, W) }";
 }
 
 TEST(FuseActivations, GeluInEverySpellingIsFusedByTheRuntime) {
@@ -134,10 +144,14 @@ TEST(FuseActivations, GeluInEverySpellingIsFusedByTheRuntime) {
 
 TEST(FuseActivations, GeluByTanhInEverySpellingIsFusedByTheRuntime) {
   for (const char* body : {
-           "p = Pow(x, three) q = Mul(p, c) s = Add(x, q) v = Mul(s, k) t = Tanh(v) a = Add(t, one) m = Mul(x, half) y = Mul(m, a)",
-           "p = Pow(x, three) q = Mul(p, c) s = Add(x, q) v = Mul(s, k) t = Tanh(v) a = Add(t, one) m = Mul(x, a) y = Mul(m, half)",
-           "i = Mul(x, x) p = Mul(i, x) q = Mul(c, p) s = Add(q, x) v = Mul(k, s) t = Tanh(v) a = Add(one, t) m = Mul(x, half) y = Mul(m, a)",
-           "i = Mul(x, x) q = Mul(c, i) s = Add(q, one) w = Mul(x, s) v = Mul(k, w) t = Tanh(v) a = Add(one, t) m = Mul(x, half) y = Mul(m, a)",
+           "p = Pow(x, three) q = Mul(p, c) s = Add(x, q) v = Mul(s, k) t = Tanh(v) a = Add(t, "
+           "one) m = Mul(x, half) y = Mul(m, a)",
+           "p = Pow(x, three) q = Mul(p, c) s = Add(x, q) v = Mul(s, k) t = Tanh(v) a = Add(t, "
+           "one) m = Mul(x, a) y = Mul(m, half)",
+           "i = Mul(x, x) p = Mul(i, x) q = Mul(c, p) s = Add(q, x) v = Mul(k, s) t = Tanh(v) a = "
+           "Add(one, t) m = Mul(x, half) y = Mul(m, a)",
+           "i = Mul(x, x) q = Mul(c, i) s = Add(q, one) w = Mul(x, s) v = Mul(k, w) t = Tanh(v) a "
+           "= Add(one, t) m = Mul(x, half) y = Mul(m, a)",
        }) {
     for (const int64_t opset : {9, 17, 20}) {
       SCOPED_TRACE(std::string(body) + " opset " + std::to_string(opset));
@@ -150,20 +164,24 @@ TEST(FuseActivations, GeluByTanhInEverySpellingIsFusedByTheRuntime) {
 TEST(FuseActivations, LayerNormalizationInEverySpellingIsFusedByTheRuntime) {
   const std::string head = "mu = ReduceMean <axes = [-1]> (x) d = Sub(x, mu) ";
   for (const char* body : {
-           "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) n = Div(d, r) o = Mul(n, scale) y = Add(o, bias)",
-           "q = Mul(d, d) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) n = Div(d, r) o = Mul(scale, n) y = Add(o, bias)",
-           "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) i = Reciprocal(r) n = Mul(d, i) o = Mul(n, scale) y = Add(bias, o)",
+           "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) n = "
+           "Div(d, r) o = Mul(n, scale) y = Add(o, bias)",
+           "q = Mul(d, d) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) n = Div(d, "
+           "r) o = Mul(scale, n) y = Add(o, bias)",
+           "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) i = "
+           "Reciprocal(r) n = Mul(d, i) o = Mul(n, scale) y = Add(bias, o)",
        }) {
     for (const int64_t opset : {9, 13, 17}) {
       SCOPED_TRACE(std::string(body) + " opset " + std::to_string(opset));
-      EXPECT_THAT(optimized(between_products(head + body), opset, true),
-                  testing::Contains(testing::AnyOf("LayerNormalization", "SkipLayerNormalization")));
+      EXPECT_THAT(
+          optimized(between_products(head + body), opset, true),
+          testing::Contains(testing::AnyOf("LayerNormalization", "SkipLayerNormalization")));
     }
   }
   // Without scale and shift only the operator of opset 17 helps.
-  EXPECT_THAT(optimized(between_products(
-                  head + "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) r = Sqrt(e) y = Div(d, r)"),
-                  17, true),
+  EXPECT_THAT(optimized(between_products(head + "q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) "
+                                                "e = Add(v, eps) r = Sqrt(e) y = Div(d, r)"),
+                        17, true),
               testing::Contains("LayerNormalization"));
 }
 

@@ -13,7 +13,8 @@ size_t constants_of(Model& model) {
   return count;
 }
 
-/// The normal form writes constants where they are read, so it must stay and only their number shrink.
+/// The normal form writes constants where they are read, so it must stay and only their number
+/// shrink.
 void expect_constants(const char* text, size_t before, size_t after, const Options& options = {}) {
   Model model = parse_model(text);
   const Model original = model.clone();
@@ -34,7 +35,8 @@ TEST(ShareInitializers, StoresEqualInitializersAndConstantNodesOnce) {
       q = Add(p, b)
       r = Add(q, c)
       y = Add(r, d)
-    })", 4, 2, {{"min-bytes", "0"}});
+    })",
+                   4, 2, {{"min-bytes", "0"}});
 }
 
 TEST(ShareInitializers, TellsTypesShapesAndSignsOfZeroApart) {
@@ -43,12 +45,14 @@ TEST(ShareInitializers, TellsTypesShapesAndSignsOfZeroApart) {
       p = Add(x, a)
       q = Add(p, b)
       y = Add(q, c)
-    })", 3, 3, {{"min-bytes", "0"}});
+    })",
+                   3, 3, {{"min-bytes", "0"}});
 }
 
 TEST(ShareInitializers, LeavesSmallOnesAlone) {
   expect_constants(R"(
-    g (float[2] x) => (float[2] y) <float a = {1.0}, float b = {1.0}> { p = Add(x, a)  y = Add(p, b) })", 2, 2);
+    g (float[2] x) => (float[2] y) <float a = {1.0}, float b = {1.0}> { p = Add(x, a)  y = Add(p, b) })",
+                   2, 2);
 }
 
 TEST(ShareInitializers, MovesConstantsOfBodiesToTheGraphAroundThem) {
@@ -61,7 +65,8 @@ TEST(ShareInitializers, MovesConstantsOfBodiesToTheGraphAroundThem) {
           ey = Mul(x, b)
         }
       >
-    })", 2, 1, {{"min-bytes", "0"}});
+    })",
+                   2, 1, {{"min-bytes", "0"}});
 }
 
 TEST(ShareInitializers, KeepsGraphInputsAndOutputsApart) {
@@ -69,7 +74,8 @@ TEST(ShareInitializers, KeepsGraphInputsAndOutputsApart) {
     g (float[2] x, float[2] w = {1.0, 2.0}) => (float[2] y) <float[2] a = {1.0, 2.0}> {
       p = Add(x, a)
       y = Add(p, w)
-    })", "", {{"min-bytes", "0"}});
+    })",
+                   "", {{"min-bytes", "0"}});
 }
 
 }  // namespace

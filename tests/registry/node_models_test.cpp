@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The passes that cost no accuracy over Debian's operator models (package libonnx-testdata): none may crash,
-// and what comes out must compute the same.
+// The passes that cost no accuracy over Debian's operator models (package libonnx-testdata): none
+// may crash, and what comes out must compute the same.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,13 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kPasses[] = {"eliminate-dead",  "eliminate-identity", "fold-constants",
-                               "fold-batch-norm", "fuse-activations",   "fold-affine",
+const char* const kPasses[] = {"eliminate-dead",     "eliminate-identity", "fold-constants",
+                               "fold-batch-norm",    "fuse-activations",   "fold-affine",
                                "eliminate-identity", "share-initializers", "eliminate-dead"};
 
 /// Random operators are random, and these read nothing that random_feeds can make up.
 bool is_left_out(const std::string& name) {
-  for (const char* part : {"bernoulli", "random", "training_dropout", "sequence", "optional", "string"}) {
+  for (const char* part :
+       {"bernoulli", "random", "training_dropout", "sequence", "optional", "string"}) {
     if (name.find(part) != std::string::npos) return true;
   }
   return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The exact and rounding rewrites over random graphs: whatever stands beside whatever, the outputs stay.
+// The exact and rounding rewrites over random graphs: whatever stands beside whatever, the outputs
+// stay.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -35,37 +36,49 @@ class RandomGraph {
   }
 
   std::string constant(const std::string& dims, int count) {
-    static const std::array<const char*, 9> kNumbers = {"0.5", "2.0", "-1.5", "3.0", "1.0",
+    static const std::array<const char*, 9> kNumbers = {"0.5", "2.0",  "-1.5", "3.0", "1.0",
                                                         "6.0", "0.25", "-0.5", "1.25"};
     const std::string name = "k" + std::to_string(next_++);
     std::string values;
     for (int i = 0; i < count; ++i) {
       values += (i == 0 ? "" : ", ") + std::string(kNumbers[static_cast<size_t>(pick(9))]);
     }
-    constants_ += (constants_.empty() ? "" : ", ") + std::string("float") + dims + " " + name + " = {" + values + "}";
+    constants_ += (constants_.empty() ? "" : ", ") + std::string("float") + dims + " " + name +
+                  " = {" + values + "}";
     return name;
   }
 
   /// Some way to write a constant term; most vary along the channels.
   std::string term() {
     switch (pick(7)) {
-      case 0: return constant("", 1);
-      case 1: return constant("[1]", 1);
-      case 2: return constant("[4,1,1]", 4);
-      case 3: return constant("[1,4,1,1]", 4);
-      case 4: return constant("[1,1,1,1]", 1);
-      case 5: return constant("[5]", 5);
-      default: return constant("[4,1,1]", 4);
+      case 0:
+        return constant("", 1);
+      case 1:
+        return constant("[1]", 1);
+      case 2:
+        return constant("[4,1,1]", 4);
+      case 3:
+        return constant("[1,4,1,1]", 4);
+      case 4:
+        return constant("[1,1,1,1]", 1);
+      case 5:
+        return constant("[5]", 5);
+      default:
+        return constant("[4,1,1]", 4);
     }
   }
 
   std::string fixed(const std::string& value) {
     const std::string name = "k" + std::to_string(next_++);
-    constants_ += (constants_.empty() ? "" : ", ") + std::string("float ") + name + " = {" + value + "}";
+    constants_ +=
+        (constants_.empty() ? "" : ", ") + std::string("float ") + name + " = {" + value + "}";
     return name;
   }
 
-  std::string source() { return pick(4) == 0 ? values_[static_cast<size_t>(pick(static_cast<int>(values_.size())))] : values_.back(); }
+  std::string source() {
+    return pick(4) == 0 ? values_[static_cast<size_t>(pick(static_cast<int>(values_.size())))]
+                        : values_.back();
+  }
 
   std::string emit(const std::string& call) {
     const std::string name = "v" + std::to_string(next_++);
@@ -75,18 +88,23 @@ class RandomGraph {
 
   std::string convolution(const std::string& x) {
     switch (pick(4)) {
-      case 0: return "Conv(" + x + ", " + constant("[4,4,1,1]", 16) + ", " + constant("[4]", 4) + ")";
-      case 1: return "Conv <pads = [1,1,1,1]> (" + x + ", " + constant("[4,4,3,3]", 144) + ")";
-      case 2: return "Conv <group = 4, pads = [1,1,1,1]> (" + x + ", " + constant("[4,1,3,3]", 36) + ", " + constant("[4]", 4) + ")";
-      default: return "ConvTranspose <group = 2> (" + x + ", " + constant("[4,2,1,1]", 8) + ")";
+      case 0:
+        return "Conv(" + x + ", " + constant("[4,4,1,1]", 16) + ", " + constant("[4]", 4) + ")";
+      case 1:
+        return "Conv <pads = [1,1,1,1]> (" + x + ", " + constant("[4,4,3,3]", 144) + ")";
+      case 2:
+        return "Conv <group = 4, pads = [1,1,1,1]> (" + x + ", " + constant("[4,1,3,3]", 36) +
+               ", " + constant("[4]", 4) + ")";
+      default:
+        return "ConvTranspose <group = 2> (" + x + ", " + constant("[4,2,1,1]", 8) + ")";
     }
   }
 
   std::string normalization(const std::string& x) {
     const std::string variance = "k" + std::to_string(next_++);
     constants_ += ", float[4] " + variance + " = {1.0, 0.5, 2.0, 4.0}";
-    return "BatchNormalization(" + x + ", " + constant("[4]", 4) + ", " + constant("[4]", 4) + ", " +
-           constant("[4]", 4) + ", " + variance + ")";
+    return "BatchNormalization(" + x + ", " + constant("[4]", 4) + ", " + constant("[4]", 4) +
+           ", " + constant("[4]", 4) + ", " + variance + ")";
   }
 
   std::string hard_swish(const std::string& x) {
@@ -100,20 +118,52 @@ class RandomGraph {
     const std::string x = source();
     std::string call;
     switch (pick(18)) {
-      case 0: case 1: case 2: call = convolution(x); break;
-      case 3: call = normalization(x); break;
-      case 4: case 5: call = "Mul(" + x + ", " + term() + ")"; break;
-      case 6: case 7: call = "Add(" + term() + ", " + x + ")"; break;
-      case 8: call = "Sub(" + x + ", " + term() + ")"; break;
-      case 9: call = "Sub(" + term() + ", " + x + ")"; break;
-      case 10: call = "Div(" + x + ", " + term() + ")"; break;
-      case 11: call = "Relu(" + x + ")"; break;
-      case 12: call = hard_swish(x); break;
-      case 13: call = "MaxPool <kernel_shape = [3,3], pads = [1,1,1,1]> (" + x + ")"; break;
-      case 14: call = "AveragePool <kernel_shape = [3,3], pads = [1,1,1,1]> (" + x + ")"; break;
-      case 15: call = "Add(" + x + ", " + source() + ")"; break;
-      case 16: call = "Transpose <perm = [0,1,3,2]> (" + x + ")"; break;
-      default: call = "LeakyRelu(" + x + ")"; break;
+      case 0:
+      case 1:
+      case 2:
+        call = convolution(x);
+        break;
+      case 3:
+        call = normalization(x);
+        break;
+      case 4:
+      case 5:
+        call = "Mul(" + x + ", " + term() + ")";
+        break;
+      case 6:
+      case 7:
+        call = "Add(" + term() + ", " + x + ")";
+        break;
+      case 8:
+        call = "Sub(" + x + ", " + term() + ")";
+        break;
+      case 9:
+        call = "Sub(" + term() + ", " + x + ")";
+        break;
+      case 10:
+        call = "Div(" + x + ", " + term() + ")";
+        break;
+      case 11:
+        call = "Relu(" + x + ")";
+        break;
+      case 12:
+        call = hard_swish(x);
+        break;
+      case 13:
+        call = "MaxPool <kernel_shape = [3,3], pads = [1,1,1,1]> (" + x + ")";
+        break;
+      case 14:
+        call = "AveragePool <kernel_shape = [3,3], pads = [1,1,1,1]> (" + x + ")";
+        break;
+      case 15:
+        call = "Add(" + x + ", " + source() + ")";
+        break;
+      case 16:
+        call = "Transpose <perm = [0,1,3,2]> (" + x + ")";
+        break;
+      default:
+        call = "LeakyRelu(" + x + ")";
+        break;
     }
     values_.push_back(emit(call));
     // Keeps the numbers in range, so that tolerances mean something.
@@ -127,8 +177,9 @@ class RandomGraph {
   std::vector<std::string> values_;
 };
 
-const char* const kPasses[] = {"eliminate-identity", "fold-constants",    "fold-batch-norm", "fuse-activations",
-                               "fold-affine",        "share-initializers", "eliminate-dead"};
+const char* const kPasses[] = {"eliminate-identity", "fold-constants", "fold-batch-norm",
+                               "fuse-activations",   "fold-affine",    "share-initializers",
+                               "eliminate-dead"};
 
 TEST(RandomGraphs, KeepTheirOutputs) {
   for (uint64_t seed = 0; seed < 150; ++seed) {

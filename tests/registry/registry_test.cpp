@@ -29,7 +29,8 @@ std::string test_name(const testing::TestParamInfo<std::string>& param) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, EveryPass, testing::ValuesIn(builtin_passes().names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Registry, EveryPass, testing::ValuesIn(builtin_passes().names()),
+                         test_name);
 
 TEST(Registry, HoldsThePassOfEveryFile) {
   std::set<std::string> stems;
@@ -56,7 +57,8 @@ TEST_P(EveryPass, IsDescribed) {
   for (const OptionInfo& option : options.infos()) {
     EXPECT_FALSE(option.description.empty()) << option.name;
     EXPECT_TRUE(seen.insert(option.name).second) << option.name << " is declared twice";
-    EXPECT_EQ(option.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-"), std::string::npos)
+    EXPECT_EQ(option.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-"),
+              std::string::npos)
         << option.name;
   }
 }
@@ -79,7 +81,8 @@ TEST_P(EveryPass, SaysWhatItMisses) {
     run_pass(GetParam(), model, {}, &context);
     ADD_FAILURE() << "ran without what it needs";
   } catch (const Error& error) {
-    EXPECT_TRUE(error.code() == ErrorCode::kRuntime || error.code() == ErrorCode::kData) << error.message();
+    EXPECT_TRUE(error.code() == ErrorCode::kRuntime || error.code() == ErrorCode::kData)
+        << error.message();
     EXPECT_FALSE(error.hint().empty()) << error.message();
   }
 }
@@ -115,7 +118,8 @@ TEST_P(EveryPass, SecondRunChangesNothing) {
     SCOPED_TRACE(tiny.name);
     run_pass(GetParam(), tiny.model);
     const std::string once = normal_form(tiny.model);
-    EXPECT_FALSE(run_pass(GetParam(), tiny.model).changed) << once << "became\n" << normal_form(tiny.model);
+    EXPECT_FALSE(run_pass(GetParam(), tiny.model).changed) << once << "became\n"
+                                                           << normal_form(tiny.model);
   }
 }
 

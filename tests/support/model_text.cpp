@@ -140,8 +140,9 @@ class Printer {
     for (int i = 0; i < node.output_count(); ++i) {
       outputs += (i == 0 ? "" : ", ") + written(node, i);
     }
-    std::string text = indent + outputs + " = " + (node.domain().empty() ? "" : node.domain() + ".") +
-                       node.op() + attributes(*node.proto()) + "(" + inputs + ")\n";
+    std::string text = indent + outputs + " = " +
+                       (node.domain().empty() ? "" : node.domain() + ".") + node.op() +
+                       attributes(*node.proto()) + "(" + inputs + ")\n";
     for (Graph* body : node.subgraphs()) text += graph(*body, indent + "  ");
     return text;
   }

@@ -69,7 +69,8 @@ PassContext make_context(int threads) {
   return PassContext(std::move(services));
 }
 
-Outcome run_pass(std::string_view pass, Model& model, const Options& options, PassContext* context) {
+Outcome run_pass(std::string_view pass, Model& model, const Options& options,
+                 PassContext* context) {
   PassContext own = make_context();
   PassContext& used = context != nullptr ? *context : own;
   StepSpec step;
@@ -103,7 +104,8 @@ void expect_unchanged(std::string_view pass, std::string_view text, std::string_
   if (reason.empty()) return;
   std::string reasons;
   for (const auto& skip : outcome.skips) reasons += skip.layer + ": " + skip.reason + "\n";
-  EXPECT_NE(reasons.find(reason), std::string::npos) << "expected '" << reason << "' among\n" << reasons;
+  EXPECT_NE(reasons.find(reason), std::string::npos) << "expected '" << reason << "' among\n"
+                                                     << reasons;
 }
 
 Tolerance tolerance_of(Fidelity fidelity) {

@@ -28,7 +28,8 @@ struct Outcome {
   std::vector<PassContext::Skip> skips;
   std::vector<std::string> warnings;
 };
-/// Runs a built-in pass under the manager: a lie about `changed`, or a model that does not load, throws.
+/// Runs a built-in pass under the manager: a lie about `changed`, or a model that does not load,
+/// throws.
 Outcome run_pass(std::string_view pass, Model& model, const Options& options = {},
                  PassContext* context = nullptr);
 

@@ -114,8 +114,8 @@ void share(ModelProto& model, const std::string& weight) {
 /// A folder that goes away at the end of the program.
 const std::filesystem::path& scratch_folder() {
   struct Folder {
-    std::filesystem::path path = std::filesystem::temp_directory_path() /
-                                 ("mcompress-storings-" + std::to_string(getpid()));
+    std::filesystem::path path =
+        std::filesystem::temp_directory_path() / ("mcompress-storings-" + std::to_string(getpid()));
     Folder() { std::filesystem::create_directories(path); }
     ~Folder() { std::filesystem::remove_all(path); }
   };

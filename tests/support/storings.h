@@ -14,10 +14,10 @@ struct Storing {
   Model model;
 };
 
-/// The six storings of rules.md 29 of initializer `weight` of a model with plain initializers: initializer,
-/// Constant node, captured by the bodies of an If, inside these bodies, in an external file, shared with another
-/// node. With an If the model has a further input, bool[] `choose`; shared, a further input float[]
-/// `factor` and a further output.
+/// The six storings of rules.md 29 of initializer `weight` of a model with plain initializers:
+/// initializer, Constant node, captured by the bodies of an If, inside these bodies, in an external
+/// file, shared with another node. With an If the model has a further input, bool[] `choose`;
+/// shared, a further input float[] `factor` and a further output.
 std::vector<Storing> six_storings(const Model& model, const std::string& weight);
 
 }  // namespace mcompress::test

@@ -33,16 +33,21 @@ TEST(Cost, CountsConvTransposeGemmAndBothKindsOfMatMul) {
   EXPECT_EQ(cost_of(R"(
     g (float[1,1,4,4] x) => (float[1,2,5,5] y) <float[1,2,2,2] W = {1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0}> {
       y = ConvTranspose(x, W)
-    })").macs, 16U * 8);
+    })")
+                .macs,
+            16U * 8);
   EXPECT_EQ(cost_of(R"(
     g (float[3,2] x) => (float[3,2] y) <float[2,2] W = {1.0, 2.0, 3.0, 4.0}> { y = Gemm <transB = 1> (x, W) })")
-                .macs, 3U * 2 * 2);
+                .macs,
+            3U * 2 * 2);
   EXPECT_EQ(cost_of(R"(
     g (float[N,3,2] x) => (float[N,3,3] z) <float[2,2] W = {1.0, 2.0, 3.0, 4.0}> {
       y = MatMul(x, W)
       t = Transpose <perm = [0, 2, 1]> (x)
       z = MatMul(y, t)
-    })").macs, 3U * 2 * 2 + 3 * 3 * 2);
+    })")
+                .macs,
+            3U * 2 * 2 + 3 * 3 * 2);
 }
 
 TEST(Cost, SaysWhenShapesAreUnknown) {

@@ -35,8 +35,8 @@ TEST(FindLayers, KnowsTheAxesOfEveryKind) {
   Model model = parse_model(kLayers);
   const std::vector<Layer> layers = find_layers(model);
   ASSERT_EQ(layers.size(), 7U);
-  const auto expect = [&layers](size_t i, LayerKind kind, int out_axis, int in_axis, int64_t outputs,
-                                int64_t inputs, int64_t groups) {
+  const auto expect = [&layers](size_t i, LayerKind kind, int out_axis, int in_axis,
+                                int64_t outputs, int64_t inputs, int64_t groups) {
     SCOPED_TRACE(layers[i].name);
     EXPECT_EQ(layers[i].kind, kind);
     EXPECT_EQ(layers[i].output_axis, out_axis);
@@ -78,7 +78,8 @@ TEST(FindLayers, EveryStoring) {
     const std::vector<Layer> layers = find_layers(storing.model);
     const bool in_bodies = storing.how.find("bodies") != std::string::npos;
     ASSERT_EQ(layers.size(), in_bodies ? 2U : 1U);
-    EXPECT_EQ(layers[0].shared_weight, storing.how == "shared" || storing.how == "captured by bodies");
+    EXPECT_EQ(layers[0].shared_weight,
+              storing.how == "shared" || storing.how == "captured by bodies");
     EXPECT_EQ(layers[0].weight.constant()->to_float(), (std::vector<float>{1, 2, 3, 4}));
   }
 }

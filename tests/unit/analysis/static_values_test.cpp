@@ -55,7 +55,9 @@ TEST(StaticValues, ReadsAttributesOfOldOpsets) {
 }
 
 TEST(StaticValues, ShapeWithStartAndEnd) {
-  EXPECT_EQ(entries_of("g (float[N,4,6] x) => (int64[1] y) { y = Shape <start = -2, end = -1> (x) }", "y"), " 4");
+  EXPECT_EQ(entries_of(
+                "g (float[N,4,6] x) => (int64[1] y) { y = Shape <start = -2, end = -1> (x) }", "y"),
+            " 4");
 }
 
 }  // namespace
