@@ -209,7 +209,7 @@ class Run {
     if (recipe_.encode) {
       const bool last_is_encode = !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
       if (!last_is_encode && passes_.contains("encode-weights")) {
-        const auto outcome = manager_->run(*model_, {.pass = "encode-weights", .options = {}});
+        const auto outcome = manager_->run(*model_, plain_step("encode-weights"));
         if (outcome.changed) {
           StepReport step;
           step.name = "encode-weights";

@@ -68,7 +68,7 @@ LatencyPair latency_pair(RuntimeService& runtime, const Model& baseline, const M
 uint64_t RunJudge::encoded_size(const Model& model) {
   if (!in_.encode) return model.file_size();
   Model encoded = model.clone();
-  encoder_.run(encoded, {.pass = "encode-weights", .options = {}});
+  encoder_.run(encoded, plain_step("encode-weights"));
   return encoded.file_size();
 }
 

@@ -29,6 +29,12 @@ StepReport round_report(const std::string& label, int round, int rounds) {
 
 }  // namespace
 
+StepSpec plain_step(std::string pass) {
+  StepSpec step;
+  step.pass = std::move(pass);
+  return step;
+}
+
 bool StepRunner::run(Model& model, const std::vector<StepSpec>& steps,
                      std::vector<StepReport>& reports) {
   return run_list(model, steps, "", reports) != Next::kStop;

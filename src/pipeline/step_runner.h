@@ -13,6 +13,9 @@
 
 namespace mcompress {
 
+/// A pass with its defaults.
+StepSpec plain_step(std::string pass);
+
 /// Measures the states of the model that a run goes through; what gates are judged by.
 class StepJudge {
  public:

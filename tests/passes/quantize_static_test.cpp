@@ -44,7 +44,7 @@ class Noise {
 /// Two convolutions with Relu, a residual one, pooling by mean, a Gemm and a MatMul.
 Model small_network(int channels = 16) {
   const std::string c = std::to_string(channels);
-  Model model = model_from_text(R"(<ir_version: 8, opset_import: ["" : 17]>
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,)" + c + R"(,14,14] x) => (float[1,10] y) {
   y = Identity(x)
 })");
@@ -206,7 +206,7 @@ TEST(QuantizeStatic, LayersInFloatAreStoredInEightBits) {
 }
 
 TEST(QuantizeStatic, WhatDoesNotPayStaysInFloatAndSaysWhy) {
-  Model model = model_from_text(R"(<ir_version: 8, opset_import: ["" : 17]>
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,4] x) => (float[1,4] y) <float[4,4] w = {1,2,3,4,5,6,7,8,9,8,7,6,5,4,3,2}> { y = MatMul(x, w) })");
   auto context = context_with(samples_for(model, 4));
   const auto outcome = run_pass("quantize-static", model, {}, &context);
