@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "calibration/calibration.h"
 #include "mcompress/pass.h"
 #include "opset/service.h"
 #include "pass/manager.h"
@@ -54,6 +55,29 @@ Tensor random_tensor(const ValueInfo& input, Numbers& numbers) {
   return Tensor::from(shape, values).cast(input.type);
 }
 
+class RandomDataset final : public Dataset {
+ public:
+  explicit RandomDataset(std::vector<Feeds> samples) : samples_(std::move(samples)) {}
+  size_t size() const override { return samples_.size(); }
+  Feeds feeds(size_t first, size_t) const override { return samples_.at(first); }
+  bool batchable() const override { return false; }
+  std::optional<Tensor> labels(size_t, size_t) const override { return std::nullopt; }
+  bool has_labels() const override { return false; }
+  std::string description() const override { return "random"; }
+  std::string fingerprint() const override { return "random"; }
+
+ private:
+  std::vector<Feeds> samples_;
+};
+
+PassContext::Services basic_services(int threads) {
+  PassContext::Services services;
+  services.runtime = runtime();
+  services.opset = make_opset_service();
+  services.threads = threads;
+  return services;
+}
+
 }  // namespace
 
 std::shared_ptr<RuntimeService> runtime() {
@@ -61,11 +85,15 @@ std::shared_ptr<RuntimeService> runtime() {
   return instance;
 }
 
-PassContext make_context(int threads) {
-  PassContext::Services services;
-  services.runtime = runtime();
-  services.opset = make_opset_service();
-  services.threads = threads;
+PassContext make_context(int threads) { return PassContext(basic_services(threads)); }
+
+PassContext make_data_context(const Model& model, int threads, size_t samples) {
+  std::vector<Feeds> feeds;
+  for (size_t i = 0; i < samples; ++i) feeds.push_back(random_feeds(model, i + 1));
+  PassContext::Services services = basic_services(threads);
+  if (!feeds.empty()) services.sample = feeds[0];
+  services.calibration = make_calibration(
+      services.runtime, std::make_shared<RandomDataset>(std::move(feeds)), threads);
   return PassContext(std::move(services));
 }
 

@@ -21,6 +21,8 @@ using Options = std::map<std::string, std::string>;
 std::shared_ptr<RuntimeService> runtime();
 /// A context with the runtime and the opset service and nothing else.
 PassContext make_context(int threads = 1);
+/// The same with calibration data: `samples` random feeds for `model`.
+PassContext make_data_context(const Model& model, int threads = 1, size_t samples = 4);
 
 struct Outcome {
   bool changed = false;
