@@ -369,14 +369,16 @@ std::vector<std::string> Binder::bind_patterns(const std::string& owner, const s
                                                const ConfigValue& value) {
   std::vector<std::string> patterns;
   const auto add = [&](const ConfigValue& item) {
-    if (item.kind == Kind::kScalar && !item.scalar.empty()) {
+    if (item.kind == Kind::kScalar && !item.scalar.empty() && item.scalar != "op:") {
       patterns.push_back(item.scalar);
-    } else {
-      report(
-          item.where,
-          fmt::format("{}: a pattern of '{}' is {}, expected text such as \"/head/*\" or op:Conv",
-                      owner, key, item.kind == Kind::kScalar ? "empty" : kind_name(item)));
+      return;
     }
+    // `op: Conv`, with a blank, is a map to YAML.
+    const bool spaced = item.kind == Kind::kMap && item.find("op") != nullptr;
+    report(item.where,
+           fmt::format("{}: a pattern of '{}' is {}, expected text such as \"/head/*\" or op:Conv",
+                       owner, key, item.kind == Kind::kScalar ? "empty" : kind_name(item)),
+           spaced ? "no blank after 'op:'" : "");
   };
   if (value.kind == Kind::kList) {
     for (const ConfigValue& item : value.list) add(item);

@@ -44,7 +44,13 @@ std::vector<std::string> command_names(const CLI::App& app) {
 }
 
 std::string in_our_style(std::string text) {
-  if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  const auto is_upper = [&](size_t at) {
+    return at < text.size() && std::isupper(static_cast<unsigned char>(text[at])) != 0;
+  };
+  // Names in capitals (MODEL) stay.
+  if (is_upper(0) && !is_upper(1)) {
+    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  }
   while (!text.empty() && (text.back() == '.' || text.back() == '\n')) text.pop_back();
   return text;
 }

@@ -260,6 +260,8 @@ TEST_F(RecipeReader, StepsAreStrict) {
               ElementsAre(HasSubstr("quantize-static: 'table': no file or folder 'none.csv'")));
   EXPECT_THAT(problems("steps: [{quantize-static: {}, skip: [[a]]}]"),
               ElementsAre(HasSubstr("a pattern of 'skip' is a list")));
+  EXPECT_THAT(problems("steps: [{quantize-static: {}, skip: [op: Conv, 'op:']}]"),
+              ElementsAre(HasSubstr("no blank after 'op:'"), HasSubstr("is empty")));
 }
 
 TEST_F(RecipeReader, RepeatIsStrict) {
