@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "models.h"
+#include "tests/support/cli_test.h"
+
+namespace mcompress {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class CliRun : public testing::CliTest {
+ protected:
+  CliRun() { testing::write_model(path("m.onnx")); }
+};
+
+TEST_F(CliRun, WritesAModelAndItsReport) {
+  const std::string input = testing::read_bytes(path("m.onnx"));
+  const testing::CliResult result =
+      run({"run", "m.onnx", "-r", "lossless", "--report", "r.md", "--report", "r.json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, IsEmpty());
+  EXPECT_THAT(result.out, HasSubstr("eliminate-identity"));
+  EXPECT_THAT(files(), ElementsAre("m.lossless.onnx", "m.onnx", "r.json", "r.md"));
+  EXPECT_EQ(testing::read_bytes(path("m.onnx")), input);
+  EXPECT_EQ(nlohmann::json::parse(testing::read_bytes(path("r.json"))).at("recipe").is_null(),
+            false);
+  const testing::CliResult again = run({"run", "m.onnx", "-r", "lossless"});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_EQ(run({"run", "m.onnx", "-r", "lossless", "--force"}).code, 0);
+}
+
+TEST_F(CliRun, JsonIsAllOfStandardOutput) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "m.onnx", "-r", "lossless", "--json"},
+        {"inspect", "m.onnx", "--json"},
+        {"compare", "m.onnx", "m.onnx", "--json"},
+        {"passes", "--json"},
+        {"recipe", "schema"}}) {
+    const testing::CliResult result = run(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_FALSE(nlohmann::json::parse(result.out, nullptr, false).is_discarded())
+        << arguments.front();
+  }
+}
+
+TEST_F(CliRun, ADryRunWritesNothing) {
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "deep-compression", "--dry-run"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("prune-magnitude"));
+  EXPECT_THAT(files(), ElementsAre("m.onnx"));
+}
+
+TEST_F(CliRun, AFailedConstraintIsOne) {
+  testing::write_bytes(path("r.yaml"),
+                       "steps: [eliminate-identity]\nconstraints: {size: \"<= 1 %\"}\n");
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml"});
+  EXPECT_EQ(result.code, 1) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("size"));
+  EXPECT_THAT(files(), Contains("m.r.onnx"));
+}
+
+TEST_F(CliRun, SettingsReachTheirStep) {
+  const auto zeros = [&](const std::string& sparsity) {
+    const testing::CliResult result = run({"run", "m.onnx", "-r", "sparse", "--force", "--json",
+                                           "--set", "prune-magnitude.sparsity=" + sparsity});
+    EXPECT_EQ(result.code, 0) << result.err;
+    return testing::read_bytes(path("m.sparse.onnx"));
+  };
+  EXPECT_NE(zeros("0.25"), zeros("0.75"));
+}
+
+TEST_F(CliRun, BytesDoNotDependOnThreads) {
+  for (const char* threads : {"1", "2"}) {
+    const std::string output = std::string("out") + threads + ".onnx";
+    const testing::CliResult result =
+        run({"run", "m.onnx", "-r", "deep-compression", "--threads", threads, "-o", output});
+    EXPECT_EQ(result.code, 0) << result.err;
+  }
+  EXPECT_EQ(testing::read_bytes(path("out1.onnx")), testing::read_bytes(path("out2.onnx")));
+}
+
+TEST_F(CliRun, DataFromTheRecipeAndTheCommandLine) {
+  testing::write_bytes(path("r.yaml"),
+                       "data: {calibration: {random: {count: 16}}}\nsteps: [quantize-static]\n");
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const testing::CliResult none = run({"run", "m.onnx", "-r", "int8"});
+  EXPECT_EQ(none.code, 5);
+  EXPECT_THAT(none.err, HasSubstr("--data calibration"));
+}
+
+TEST_F(CliRun, AnInterruptLeavesNothingBehind) {
+  testing::write_bytes(
+      path("r.yaml"),
+      "data: {calibration: {random: {count: 3000000}}}\nsteps: [quantize-static]\n");
+  const testing::CliResult result =
+      run({"run", "m.onnx", "-r", "r.yaml", "-o", "out.onnx"},
+          {.signal = SIGINT, .signal_after = std::chrono::milliseconds(700)});
+  EXPECT_EQ(result.code, 130) << result.err;
+  EXPECT_LT(result.seconds, 2.0);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(files(), ElementsAre("m.onnx", "r.yaml"));
+}
+
+TEST_F(CliRun, KeepsTheModelAfterEachStep) {
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "sparse", "--keep-steps", "steps"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  size_t kept = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path("steps"))) {
+    EXPECT_EQ(run({"inspect", entry.path().string()}).code, 0) << entry.path();
+    ++kept;
+  }
+  EXPECT_GT(kept, 1u);
+}
+
+}  // namespace
+}  // namespace mcompress
