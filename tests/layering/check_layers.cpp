@@ -184,9 +184,8 @@ class Checker {
 
   void check_layer(const std::string& name) {
     std::string target = name.substr(0, name.find('/'));
-    if (target == "mcompress" && path_.starts_with("tools/") &&
-        fs::exists(root_ / "tools" / name)) {
-      return;  // tools/mcompress/command.h, rooted at tools
+    if (path_.starts_with("tools/") && fs::exists(root_ / "tools/mcompress" / name)) {
+      return;  // the program's own headers are rooted at tools/mcompress
     }
     if (target == "mcompress") {
       const auto found = rules_.public_headers.find(name.substr(10));

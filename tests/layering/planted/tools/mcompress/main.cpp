@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
-#include "mcompress/command.h"
+#include "command.h"
 int main() { std::cout << 1; std::exit(0); }
