@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "tests/support/pass_test.h"
+#include "tests/support/storings.h"
+
+namespace mcompress::test {
+namespace {
+
+std::string product(const std::string& values) {
+  return "g (float[2,4] x) => (float[2,2] y) <float[4,2] W = {" + values +
+         "}> { y = MatMul(x, W) }";
+}
+
+/// A layer with `rows` x 8 weights, a third of them zero.
+Model smooth_model(int64_t rows) {
+  Model model =
+      parse_model("g (float[2,K] x) => (float[2,8] y) <float[1,1] W = {1.0}> { y = MatMul(x, W) }");
+  std::vector<float> values(static_cast<size_t>(rows * 8));
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = i % 3 == 0 ? 0.0F : std::sin(static_cast<float>(i) * 0.7F) + 0.01F;
+  }
+  model.graph().set_constant(model.graph().find("W"), Tensor::from({rows, 8}, values));
+  return model;
+}
+
+std::vector<float> weight_of(const Model& model) {
+  return model.graph().find("W").constant()->to_float();
+}
+
+TEST(ShareWeights, ClustersAndKeepsZeros) {
+  expect_rewrite("share-weights", product("0.125, 0.375, 0.0, -1.0, -2.0, 0.0, 0.25, -1.5"),
+                 product("0.25, 0.25, 0.0, -1.5, -1.5, 0.0, 0.25, -1.5"), {{"values", "2"}});
+}
+
+TEST(ShareWeights, GivesExactlyTheValuesAskedFor) {
+  for (const int values : {1, 3, 15, 31}) {
+    for (const char* method : {"auto", "exact", "histogram"}) {
+      Model model = smooth_model(64);
+      const std::vector<float> before = weight_of(model);
+      run_pass("share-weights", model, {{"values", std::to_string(values)}, {"method", method}});
+      const std::vector<float> after = weight_of(model);
+      const std::set<float> distinct(after.begin(), after.end());
+      EXPECT_EQ(distinct.size(), static_cast<size_t>(values) + 1)
+          << method << ": the zero counts apart";
+      for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(after[i] == 0, before[i] == 0);
+    }
+  }
+}
+
+TEST(ShareWeights, MoreValuesMeanLessError) {
+  double last = 1e30;
+  for (const char* values : {"3", "15", "63"}) {
+    Model model = smooth_model(64);
+    const std::vector<float> before = weight_of(model);
+    run_pass("share-weights", model, {{"values", values}});
+    const std::vector<float> after = weight_of(model);
+    double error = 0;
+    for (size_t i = 0; i < before.size(); ++i) error += std::pow(before[i] - after[i], 2);
+    EXPECT_LT(error, last);
+    last = error;
+  }
+}
+
+TEST(ShareWeights, LeavesWeightsThatHaveFewValues) {
+  expect_unchanged("share-weights", product("1.0, 2.0, 1.0, 2.0, 0.0, 0.0, 1.0, 3.0"),
+                   "has 3 distinct values besides zero", {{"values", "3"}});
+}
+
+TEST(ShareWeights, IsIdempotentAndRecordsTheCodebook) {
+  Model model = smooth_model(16);
+  EXPECT_TRUE(run_pass("share-weights", model).changed);
+  EXPECT_FALSE(run_pass("share-weights", model).changed);
+  ASSERT_EQ(model.state().constraints.count("W"), 1U);
+  EXPECT_EQ(model.state().constraints.find("W")->second.kind, ConstraintKind::kCodebook);
+}
+
+TEST(ShareWeights, RefusesWhatCannotBeClustered) {
+  Model model = smooth_model(16);
+  std::vector<float> values = weight_of(model);
+  values[5] = INFINITY;
+  model.graph().set_constant(model.graph().find("W"), Tensor::from({16, 8}, values));
+  const Outcome outcome = run_pass("share-weights", model);
+  EXPECT_FALSE(outcome.changed);
+  EXPECT_NE(outcome.skips.at(0).reason.find("infinite"), std::string::npos);
+}
+
+TEST(ShareWeights, EveryStoring) {
+  const Model model = parse_model(product("0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8"));
+  for (Storing& storing : six_storings(model, "W")) {
+    SCOPED_TRACE(storing.how);
+    const bool shared = storing.how == "shared";
+    EXPECT_EQ(run_pass("share-weights", storing.model, {{"values", "3"}}).changed, !shared);
+    for (const Layer& layer : find_layers(storing.model)) {
+      const std::vector<float> values = layer.weight.constant()->to_float();
+      EXPECT_EQ(std::set<float>(values.begin(), values.end()).size(), shared ? 8U : 3U);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mcompress::test
