@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "tests/support/pass_test.h"
+#include "tests/support/storings.h"
+
+namespace mcompress::test {
+namespace {
+
+/// Values of a [rows, columns] matrix of rank 2, plus noise.
+std::vector<float> nearly_rank_two(int64_t rows, int64_t columns, float noise = 0) {
+  std::vector<float> values;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const auto a = static_cast<float>(r), b = static_cast<float>(c);
+      values.push_back(std::sin(a) * std::cos(b * 0.5F) + 0.5F * std::cos(a * 0.3F) * std::sin(b) +
+                       noise * std::sin(a * 7.1F + b * 3.3F + a * b));
+    }
+  }
+  return values;
+}
+
+/// The text's weight W becomes a tensor of this shape.
+Model with_weight(const std::string& text, const Shape& shape, float noise = 0,
+                  int64_t opset = 17) {
+  Model model = parse_model(text, opset);
+  const auto values = nearly_rank_two(shape[0], element_count(shape) / shape[0], noise);
+  model.graph().set_constant(model.graph().find("W"), Tensor::from(shape, values));
+  return model;
+}
+
+/// Rank 2 is exact for these weights, so the layer computes the same.
+void expect_factored(const std::string& text, const Shape& shape, int64_t opset = 17) {
+  Model model = with_weight(text, shape, 0, opset);
+  const Model before = model.clone();
+  const Outcome outcome = run_pass("factorize-weights", model, {{"rank", "2"}});
+  EXPECT_TRUE(outcome.changed) << (outcome.skips.empty() ? text : outcome.skips[0].reason);
+  EXPECT_FALSE(model.graph().find("W"));
+  expect_close(before, model, {1e-4, true});
+}
+
+constexpr const char* kProduct =
+    "g (float[3,24] x) => (float[3,20] y) <float W = {1.0}> { y = MatMul(x, W) }";
+
+TEST(FactorizeWeights, MatMulAndGemm) {
+  expect_factored(kProduct, {24, 20});
+  expect_factored("g (float[24,3] x) => (float[20,3] y) <float W = {1.0}> { y = MatMul(W, x) }",
+                  {20, 24});
+  expect_factored(
+      "g (float[3,24] x) => (float[3,N] y) <float W = {1.0}, float b = {3.0}> "
+      "{ y = Gemm <alpha = 0.5, beta = 2.0> (x, W, b) }",
+      {24, 20});
+  expect_factored(
+      "g (float[3,24] x) => (float[3,N] y) <float W = {1.0}, float b = {3.0}> "
+      "{ y = Gemm <alpha = 0.5, transB = 1> (x, W, b) }",
+      {20, 24}, 9);
+  expect_factored(
+      "g (float[24,3] x) => (float[3,N] y) <float W = {1.0}> "
+      "{ y = Gemm <transA = 1, transB = 1> (x, W) }",
+      {20, 24});
+}
+
+TEST(FactorizeWeights, ConvolutionsOfAllKinds) {
+  expect_factored(
+      "g (float[1,10,7,8] x) => (float[1,C,H,W1] y) <float W = {1.0}, float[12] b = "
+      "{1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,1.0,2.0,3.0}> "
+      "{ y = Conv <strides = [2,1], pads = [1,2,0,1], dilations = [1,2]> (x, W, b) }",
+      {12, 10, 3, 2});
+  expect_factored(
+      "g (float[1,10,7,8] x) => (float[1,C,H,W1] y) <float W = {1.0}> "
+      "{ y = Conv <kernel_shape = [1,1], strides = [2,2]> (x, W) }",
+      {12, 10, 1, 1});
+  expect_factored(
+      "g (float[1,10,7] x) => (float[1,C,H] y) <float W = {1.0}> "
+      "{ y = Conv <auto_pad = \"SAME_UPPER\", strides = [2]> (x, W) }",
+      {12, 10, 3});
+}
+
+TEST(FactorizeWeights, TheRankFollowsTheOptions) {
+  const auto rank = [](const Options& options) {
+    Model model =
+        with_weight("g (float[3,96] x) => (float[3,80] y) <float W = {1.0}> { y = MatMul(x, W) }",
+                    {96, 80}, 0.3F);
+    PassContext context = make_context();
+    run_pass("factorize-weights", model, options, &context);
+    return context.decisions().empty() ? 0 : static_cast<int>(context.decisions()[0].decision.rank);
+  };
+  EXPECT_EQ(rank({{"rank", "5"}}), 5);
+  EXPECT_EQ(rank({{"ratio", "0.5"}, {"multiple", "1"}}), 21);  // 0.5 * 96 * 80 / 176
+  EXPECT_EQ(rank({{"ratio", "0.5"}}), 16);
+  EXPECT_EQ(rank({{"ratio", "0.5"}, {"multiple", "10"}}), 20);
+  EXPECT_EQ(rank({{"energy", "0.5"}, {"multiple", "1"}}), 1);
+  EXPECT_GT(rank({{"energy", "0.9"}, {"multiple", "1"}}), 1);
+  EXPECT_EQ(rank({{"energy", "0.5"}}), 16) << "what the kernels of the target like";
+}
+
+TEST(FactorizeWeights, StaysDenseWhereFactorsAreNotSmaller) {
+  Model model = with_weight(kProduct, {24, 20});
+  const Outcome outcome = run_pass("factorize-weights", model, {{"rank", "11"}});
+  EXPECT_FALSE(outcome.changed);
+  EXPECT_NE(outcome.skips.at(0).reason.find("10 is the most that pays"), std::string::npos)
+      << outcome.skips[0].reason;
+}
+
+TEST(FactorizeWeights, RefusesGroupsAndContradictions) {
+  expect_unchanged("factorize-weights",
+                   "g (float[1,2,4] x) => (float[1,2,4] y) <float[2,1,1] W = {1.0, 2.0}> "
+                   "{ y = Conv <group = 2> (x, W) }",
+                   "it has 2 groups");
+  Model model = with_weight(kProduct, {24, 20});
+  EXPECT_THROW(run_pass("factorize-weights", model, {{"rank", "2"}, {"energy", "0.5"}}), Error);
+  EXPECT_THROW(run_pass("factorize-weights", model, {{"rank", "2.5"}}), Error);
+}
+
+TEST(FactorizeWeights, ErrorIsThatOfTheLostSingularValues) {
+  Model model = with_weight(kProduct, {24, 20}, 0.1F);
+  const Tensor before = *model.graph().find("W").constant();
+  run_pass("factorize-weights", model, {{"rank", "4"}});
+  // The report says what part of the energy is kept; the product of the factors must agree.
+  const std::vector<float> left = model.graph().find("W_1").constant()->to_float();
+  const std::vector<float> right = model.graph().find("W_2").constant()->to_float();
+  const std::vector<float> w = before.to_float();
+  double signal = 0, error = 0;
+  for (size_t r = 0; r < 24; ++r) {
+    for (size_t c = 0; c < 20; ++c) {
+      double sum = 0;
+      for (size_t k = 0; k < 4; ++k) sum += left[r * 4 + k] * right[k * 20 + c];
+      signal += w[r * 20 + c] * w[r * 20 + c];
+      error += std::pow(w[r * 20 + c] - sum, 2);
+    }
+  }
+  EXPECT_GT(error / signal, 1e-6);
+  EXPECT_LT(error / signal, 0.02);
+}
+
+TEST(FactorizeWeights, EveryStoring) {
+  const Model model = with_weight(kProduct, {24, 20});
+  for (Storing& storing : six_storings(model, "W")) {
+    SCOPED_TRACE(storing.how);
+    const Model before = storing.model.clone();
+    const bool shared = storing.how == "shared";
+    EXPECT_EQ(run_pass("factorize-weights", storing.model, {{"rank", "2"}}).changed, !shared);
+    if (!shared) {
+      EXPECT_LT(storing.model.file_size(), before.file_size());
+      expect_close(before, storing.model, {1e-4, true});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mcompress::test
