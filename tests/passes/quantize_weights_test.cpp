@@ -35,14 +35,24 @@ struct Case {
 };
 
 const char* const kProduct =
-    "g (float[3,64] x) => (float[3,48] y) <float W = {1.0}> { y = MatMul(x, W) }";
+    "g (float[1,512] x) => (float[1,256] y) <float W = {1.0}> { y = MatMul(x, W) }";
 
 TEST(QuantizeWeights, RunsAsTheKernelThatIsFastest) {
   const std::vector<Case> cases{
-      {kProduct, {64, 48}, {"MatMulNBits"}},
-      {"g (float[3,64] x) => (float[3,48] y) <float W = {1.0}> { y = Gemm <transB = 1> (x, W) }",
-       {48, 64},
+      {kProduct, {512, 256}, {"MatMulNBits"}},
+      {"g (float[1,512] x) => (float[1,256] y) <float W = {1.0}> { y = Gemm <transB = 1> (x, W) }",
+       {256, 512},
        {"MatMulNBits"}},
+      // Too many rows, too few weights, an activation that is fused first: float speed.
+      {"g (float[16,512] x) => (float[16,256] y) <float W = {1.0}> { y = MatMul(x, W) }",
+       {512, 256},
+       {"MatMul"}},
+      {"g (float[1,64] x) => (float[1,48] y) <float W = {1.0}> { y = MatMul(x, W) }",
+       {64, 48},
+       {"MatMul"}},
+      {"g (float[1,512] x) => (float[1,256] y) <float W = {1.0}> { a = Gemm(x, W) y = Relu(a) }",
+       {512, 256},
+       {"FusedGemm"}},
       {"g (float[1,8,6,6] x) => (float[1,16,4,4] y) <float W = {1.0}> { y = Conv(x, W) }",
        {16, 8, 3, 3},
        {"Conv"}},
@@ -73,20 +83,31 @@ TEST(QuantizeWeights, RunsAsTheKernelThatIsFastest) {
 
 TEST(QuantizeWeights, GemmWithBiasIsOneKernel) {
   Model model = with_weight(
-      "g (float[3,64] x) => (float[3,48] y) <float W = {1.0}, float b = {1.0}> "
+      "g (float[1,512] x) => (float[1,256] y) <float W = {1.0}, float b = {1.0}> "
       "{ y = Gemm <transB = 1> (x, W, b) }",
-      {48, 64});
+      {256, 512});
   model.graph().set_constant(model.graph().find("b"),
-                             Tensor::from({48}, std::vector<float>(48, 0.5F)));
+                             Tensor::from({256}, std::vector<float>(256, 0.5F)));
   const Model before = model.clone();
   EXPECT_TRUE(run_pass("quantize-weights", model).changed);
   EXPECT_EQ(kernels(model), (std::vector<std::string>{"MatMulNBits"}));
   expect_close(before, model, {0.02, true});
 }
 
+TEST(QuantizeWeights, MatMulWithAnAddIsOneKernel) {
+  Model model = with_weight(
+      "g (float[1,512] x) => (float[1,256] y) <float W = {1.0}, float b = {1.0}> "
+      "{ a = MatMul(x, W) y = Add(a, b) }",
+      {512, 256});
+  model.graph().set_constant(model.graph().find("b"),
+                             Tensor::from({256}, std::vector<float>(256, 0.5F)));
+  EXPECT_TRUE(run_pass("quantize-weights", model).changed);
+  EXPECT_EQ(kernels(model), (std::vector<std::string>{"MatMulNBits"}));
+}
+
 TEST(QuantizeWeights, OptionsChooseScalesAndForm) {
   const auto made = [](const Options& options) {
-    Model model = with_weight(kProduct, {64, 48});
+    Model model = with_weight(kProduct, {512, 256});
     run_pass("quantize-weights", model, options);
     return normal_form(model);
   };
@@ -111,7 +132,7 @@ TEST(QuantizeWeights, RaisesTheOpsetOnlyWhereNeeded) {
       {16, 8, 3, 3}, 9);
   EXPECT_TRUE(run_pass("quantize-weights", conv).changed);
   EXPECT_EQ(conv.opset(), 9);
-  Model product = with_weight(kProduct, {64, 48}, 9);
+  Model product = with_weight(kProduct, {512, 256}, 9);
   EXPECT_TRUE(run_pass("quantize-weights", product).changed);
   EXPECT_EQ(product.opset(), 13);
 }
@@ -142,7 +163,7 @@ TEST(QuantizeWeights, LeavesWhatGainsNothing) {
       "quantize-weights",
       "g (float[3,2] x) => (float[3,2] y) <float[2,2] W = {1.0,2.0,3.0,4.0}> { y = MatMul(x, W) }",
       "too few to gain");
-  Model model = with_weight(kProduct, {64, 48});
+  Model model = with_weight(kProduct, {512, 256});
   EXPECT_TRUE(run_pass("quantize-weights", model).changed);
   const Outcome again = run_pass("quantize-weights", model);
   EXPECT_FALSE(again.changed);
@@ -150,7 +171,8 @@ TEST(QuantizeWeights, LeavesWhatGainsNothing) {
 }
 
 TEST(QuantizeWeights, EveryStoring) {
-  const Model model = with_weight(kProduct, {64, 48});
+  const Model model = with_weight(
+      "g (float[3,64] x) => (float[3,48] y) <float W = {1.0}> { y = MatMul(x, W) }", {64, 48});
   for (Storing& storing : six_storings(model, "W")) {
     SCOPED_TRACE(storing.how);
     const Model before = storing.model.clone();
