@@ -5,18 +5,22 @@
 //   Before:  y = MatMul(x, W)                       W: [K, N]
 //   After:   y = MatMul(MatMul(x, L), R)            L: [K, r], R: [r, N],  r (K + N) < K N
 //   Before:  y = Conv(x, W, b)                      W: [Cout, Cin, k, k], strides, pads, dilations
-//   After:   y = Conv(Conv(x, R), L, b)             R: [r, Cin, k, k] with strides, pads and
+//   After:   y = Conv(Conv(x, R), L, b)             R: [r, Cin, k, k] with strides, pads,
 //   dilations,
 //                                                   L: [Cout, r, 1, 1]
 //
 // L R is the best approximation of rank r of W (Eckart and Young): the part of the squares that is
 // lost is the sum of s_i^2 over i > r, over that of all. The roots of the singular values go to
 // both sides, so that both quantize well. The node itself becomes the second factor: bias, alpha
-// and beta stay where they are. The rank is fixed, or the least that keeps an `energy`, or the
-// greatest within a `ratio` of the parameters; the last two in multiples that kernels like. Layers
-// that share a weight share the factors. Refuses: factors that are not smaller, groups,
-// ConvTranspose, embeddings, recurrent layers, stacks of matrices, quantized weights, weights that
-// other nodes read too, NaN.
+// and beta stay where they are.
+//
+// The rank is fixed, or the least that keeps an `energy`, or the greatest within a `ratio` of the
+// parameters; the last two in multiples that kernels like. Layers that share a weight share the
+// factors.
+//
+// Refuses: factors that are not smaller (by energy: above 0.8 of the parameters, which two products
+// need to gain), groups, ConvTranspose, embeddings, recurrent layers, stacks of matrices, quantized
+// weights, weights that other nodes read too, NaN.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -34,6 +38,9 @@ namespace mcompress::passes {
 namespace {
 
 constexpr double kDefaultEnergy = 0.95;
+/// Two products with nearly as many parameters take longer than one: by energy, a layer stays dense
+/// above this part.
+constexpr double kWorthwhile = 0.8;
 
 std::string unsupported_kind(const Layer& layer, int64_t opset) {
   switch (layer.kind) {
@@ -156,13 +163,15 @@ class FactorizeWeights : public LayerPass {
     }
     const int64_t rows = layer.weight_shape[0];
     const int64_t columns = weight.count() / std::max<int64_t>(rows, 1);
-    const int64_t limit = numerics::break_even_rank(rows, columns);
+    const bool is_asked_for = rank_ || ratio_;
+    const int64_t limit = is_asked_for ? numerics::break_even_rank(rows, columns)
+                                       : numerics::rank_for_ratio(rows, columns, kWorthwhile);
     if (limit < 1) throw Unsupported("factors of its weight are never smaller");
     const numerics::LowRank decomposition(values, rows, columns);
     const int64_t rank = choose_rank(decomposition.singular_values(), rows, columns, context);
     if (rank < 1 || rank > limit) {
       throw Unsupported(fmt::format(
-          "rank {} is not smaller than the dense weight: {} is the most that pays", rank, limit));
+          "rank {} does not pay against the dense weight, {} is the most that does", rank, limit));
     }
     context.count("parameters before", weight.count());
     context.count("parameters after", rank * (rows + columns));
