@@ -2,17 +2,20 @@
 //
 // Stores weights in 16 bits, or computes in half precision altogether.
 //
-//   weights   Before:  y = MatMul(x, W)                 After:  y = MatMul(x, Cast(W16))
-//   graph     Before:  y = Softmax(MatMul(x, W))        After:  y = Cast(Softmax(MatMul(Cast(x),
-//   W16)))
+//   weights   Before:  y = MatMul(x, W)             After:  y = MatMul(x, Cast(W16))
+//   graph     Before:  y = Softmax(MatMul(x, W))    After:  y = Cast(Softmax(MatMul(Cast(x), W16)))
 //
 // Rounds to nearest even; values beyond 65504 become that, and are counted. On a CPU the first mode
 // is better in every way (the Cast folds at load, no activation can overflow); the second is for
-// GPUs, where it is the default. There operators that are unsafe in half precision, those named in
-// `block`, layers that are not selected, nodes whose constants do not fit and, with calibration
-// data, nodes whose values come near the largest half stay in float; one Cast per value and
-// precision joins the two; inputs and outputs keep their types. Refuses: weights that 16 bits do
-// not make smaller (other types, quantized weights), outputs of the graph.
+// GPUs, where it is the default.
+//
+// In the second, operators that are unsafe in half precision, those named in `block`, layers that
+// are not selected, nodes whose constants do not fit and, with calibration data, nodes whose values
+// come near the largest half stay in float; one Cast per value and precision joins the two; inputs
+// and outputs keep their types.
+//
+// Refuses: weights that 16 bits do not make smaller (other types, quantized weights), outputs of
+// the graph.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -7,12 +7,16 @@
 //
 // local: each layer loses the same part. global: one threshold over all layers. lamp: one threshold
 // over w^2 / sum of u^2 over |u| >= |w|, which balances layers by itself (arXiv 2010.07611). Counts
-// are exact, no layer loses all its weights, and with a common threshold every output keeps its
-// best one. N:M keeps the N best of M consecutive input channels; RxC prunes whole blocks of R rows
-// and C columns of the weight, all axes but the first taken together. Biases and normalizations are
-// never touched. Layers that share a weight go on sharing it. Encoded weights are decoded;
-// encode-weights packs the zeros. Refuses: quantized weights, weights that unselected nodes read
-// too, NaN, N:M with fewer than M channels.
+// are exact, no layer loses all its weights, and under a common threshold every output keeps its
+// best one.
+//
+// N:M keeps the N best of M consecutive input channels. RxC prunes whole blocks of R rows and C
+// columns of the weight, all axes but the first taken together. Biases and normalizations are never
+// touched. Layers that share a weight go on sharing it. Encoded weights are decoded; encode-weights
+// packs the zeros.
+//
+// Refuses: quantized weights, weights that unselected nodes read too, NaN, N:M with fewer than M
+// channels.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -5,16 +5,16 @@
 //
 //   Before:  y = Gemm(x, W, b)                                   (or MatMul)
 //   After:   q, sx, z = DynamicQuantizeLinear(x)
-//            y = Add(Mul(Cast(MatMulInteger(q, Q, z)), Mul(sx, s)), b)       W ~ Q s, Q in
-//            -127..127
+//            y = Add(Mul(Cast(MatMulInteger(q, Q, z)), Mul(sx, s)), b)      W ~ Q s, Q in -127..127
 //
 // The runtime fuses this to DynamicQuantizeMatMul. alpha goes into the scales and beta into the
 // bias; a weight of Gemm with transB is transposed. Layers that read one value share its
 // DynamicQuantizeLinear, layers that share a weight its integers. On targets whose kernels add
-// pairs of products in 16 bits, Q obeys the pair rule. Refuses: Conv (ConvInteger is 3 to 37 times
-// slower than float), everything that is no product of a matrix from the right, products below
-// `min-macs`, where quantizing the input costs more than it saves, quantized weights, weights that
-// unselected nodes read too, NaN.
+// pairs of products in 16 bits, Q obeys the pair rule, at the scale that costs least.
+//
+// Refuses: Conv (ConvInteger is 3 to 37 times slower than float), everything that is no product
+// with a matrix on the right, products below `min-macs`, where quantizing the input costs more than
+// it saves, quantized weights, weights that unselected nodes read too, NaN.
 #include <cmath>
 #include <map>
 #include <vector>

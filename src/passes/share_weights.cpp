@@ -9,8 +9,10 @@
 // optimum, which one dimension allows (Wang and Song 2011; Gronlund et al., arXiv 1701.07204).
 // Zeros stay zeros and are a value of their own, beside `values` others: 15 and the zero fit into
 // codes of 4 bits. The file shrinks when encode-weights stores codes and codebook. Layers that
-// share a weight go on sharing it. Refuses: weights with no more distinct values than asked for,
-// quantized weights, weights that unselected nodes read too, NaN and infinities.
+// share a weight go on sharing it.
+//
+// Refuses: weights with no more distinct values than asked for, quantized weights, weights that
+// unselected nodes read too, NaN and infinities.
 #include <cmath>
 #include <vector>
 
