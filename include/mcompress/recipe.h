@@ -59,7 +59,7 @@ struct Recipe {
   std::vector<LimitSpec> constraints;
   bool encode = true;               ///< encode-weights at the end (rules.md 14)
   std::string effort = "normal";    ///< quick, normal, thorough
-  std::string runtime;              ///< ">= 1.17", or ""
+  std::string runtime;              ///< reserved: the oldest runtime that the output must load in; no key sets it yet
 };
 
 /// Reads a recipe file. Every problem of the whole file at once, in an Error whose message has one line

@@ -45,20 +45,6 @@ std::optional<int> read_int(const ConfigValue& value) {
   return number;
 }
 
-bool is_runtime_condition(std::string_view text) {
-  if (!text.starts_with(">=")) return false;
-  text.remove_prefix(2);
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return false;
-  text.remove_prefix(first);
-  const size_t dot = text.find('.');
-  const auto digits = [](std::string_view part) {
-    return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  return dot != std::string_view::npos && digits(text.substr(0, dot)) &&
-         digits(text.substr(dot + 1));
-}
-
 }  // namespace
 
 void Binder::report(const SourceLocation& where, std::string message, std::string hint) {
@@ -99,13 +85,25 @@ Recipe Binder::bind(const ConfigValue& root) {
   describe_scalars(recipe, seed, options);
   options.bind(scalars, "recipe", problems_);
   recipe.seed = static_cast<uint64_t>(seed);
-  if (const ConfigValue* runtime = root.find("runtime");
-      runtime != nullptr && !recipe.runtime.empty() && !is_runtime_condition(recipe.runtime)) {
-    report(runtime->where,
-           fmt::format("recipe: 'runtime' is {}, expected a condition such as '>= 1.17'",
-                       recipe.runtime));
-  }
+  inherit_effort(recipe.steps, recipe.effort);
   return recipe;
+}
+
+void Binder::inherit_effort(std::vector<StepSpec>& steps, const std::string& effort) const {
+  for (StepSpec& step : steps) {
+    inherit_effort(step.steps, effort);
+    if (step.pass.empty() || step.options.find("effort") != nullptr) continue;
+    OptionSet options;
+    const std::unique_ptr<Pass> pass = passes_.create(step.pass);
+    pass->describe(options);
+    for (const OptionInfo& info : options.infos()) {
+      if (info.name != "effort") continue;
+      ConfigValue value;
+      value.kind = Kind::kScalar;
+      value.scalar = effort;
+      step.options.map.push_back({"effort", {}, std::move(value)});
+    }
+  }
 }
 
 std::filesystem::path Binder::resolve(const std::string& owner, const ConfigValue& value) {

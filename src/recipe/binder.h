@@ -48,6 +48,9 @@ class Binder {
   void bind_limit(const std::string& owner, const ConfigValue::Entry& entry,
                   const std::vector<std::string>& known, std::vector<LimitSpec>& limits);
 
+  /// A step that has an option `effort` and does not set it takes the recipe's.
+  void inherit_effort(std::vector<StepSpec>& steps, const std::string& effort) const;
+
   void report(const SourceLocation& where, std::string message, std::string hint = "");
   /// Absolute path of what a recipe names: relative to its folder, or to the current folder when it
   /// comes from the command line. Reports what does not exist.

@@ -18,9 +18,7 @@ const std::vector<KeyInfo>& top_keys() {
       {"steps", "Passes in the order in which they run"},
       {"constraints", "Limits for the whole run; a failed one is exit code 1"},
       {"encode", "Store each weight in its smallest lossless form at the end"},
-      {"effort",
-       "Budget for recovery after quantization: 0, 10 or 60 passes over the calibration data"},
-      {"runtime", "Oldest ONNX Runtime that the output must load in, for example '>= 1.17'"},
+      {"effort", "Budget for recovery after quantization; steps may set their own"},
   };
   return kKeys;
 }
@@ -123,7 +121,6 @@ void describe_scalars(Recipe& recipe, int64_t& seed, OptionSet& options) {
   options.add("effort", recipe.effort,
               {{"quick", "quick"}, {"normal", "normal"}, {"thorough", "thorough"}},
               describe("effort"));
-  options.add("runtime", recipe.runtime, describe("runtime"));
 }
 
 }  // namespace mcompress::recipe

@@ -132,6 +132,8 @@ const std::vector<BuiltinRecipe>& builtin_recipes() {
   static const std::vector<BuiltinRecipe> kRecipes = [] {
     std::vector<BuiltinRecipe> recipes;
     for (const auto& [name, text] : embedded_recipes()) recipes.push_back({name, text});
+    std::sort(recipes.begin(), recipes.end(),
+              [](const BuiltinRecipe& a, const BuiltinRecipe& b) { return a.name < b.name; });
     return recipes;
   }();
   return kRecipes;

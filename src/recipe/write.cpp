@@ -176,7 +176,6 @@ std::string write_recipe(const Recipe& recipe, const PassRegistry& passes) {
   if (!recipe.constraints.empty()) add("constraints", "{" + limits_flow(recipe.constraints) + "}");
   add("encode", recipe.encode ? "true" : "false");
   add("effort", recipe.effort);
-  if (!recipe.runtime.empty()) add("runtime", text_value(recipe.runtime));
   return text;
 }
 

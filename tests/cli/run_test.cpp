@@ -28,8 +28,8 @@ TEST_F(CliRun, WritesAModelAndItsReport) {
   EXPECT_THAT(result.out, HasSubstr("eliminate-identity"));
   EXPECT_THAT(files(), ElementsAre("m.lossless.onnx", "m.onnx", "r.json", "r.md"));
   EXPECT_EQ(testing::read_bytes(path("m.onnx")), input);
-  EXPECT_EQ(nlohmann::json::parse(testing::read_bytes(path("r.json"))).at("recipe").is_null(),
-            false);
+  EXPECT_EQ(nlohmann::json::parse(testing::read_bytes(path("r.json"))).at("recipe_name"),
+            "lossless");
   const testing::CliResult again = run({"run", "m.onnx", "-r", "lossless"});
   EXPECT_EQ(again.code, 2);
   EXPECT_EQ(run({"run", "m.onnx", "-r", "lossless", "--force"}).code, 0);

@@ -103,7 +103,7 @@ steps:
     EXPECT_THAT(result.out, IsEmpty());
     for (const char* place :
          {"bad.yaml:1:1: ", "bad.yaml:2:7: ", "bad.yaml:3:9: ", "bad.yaml:4:9: ", "bad.yaml:6:22: ",
-          "bad.yaml:7:22: ", "bad.yaml:7:35: ", "bad.yaml:9:5: ", "bad.yaml:10:33: ",
+          "bad.yaml:7:21: ", "bad.yaml:7:34: ", "bad.yaml:9:5: ", "bad.yaml:10:33: ",
           "bad.yaml:12:18: ", "bad.yaml:13:5: "}) {
       EXPECT_THAT(result.err, HasSubstr(place));
     }

@@ -25,6 +25,7 @@ class FakePass : public Pass {
     o.add("granularity", granularity_, {{"tensor", 0}, {"channel", 1}}, "What shares a scale");
     o.add("ops", ops_, "Operators");
     o.add("levels", levels_, "Levels").greater_than(0);
+    o.add("effort", effort_, {{"quick", 0}, {"normal", 1}, {"thorough", 2}}, "Effort");
     o.add("symmetric", symmetric_, "Zero point is zero");
     o.add("label", label_, "Text");
     o.add_file("table", table_, "Calibration table");
@@ -42,6 +43,7 @@ class FakePass : public Pass {
   double sparsity_ = 0.5;
   std::optional<double> rank_;
   int granularity_ = 1;
+  int effort_ = 1;
   std::vector<std::string> ops_ = {"Conv", "Gemm"};
   std::vector<double> levels_;
   bool symmetric_ = true;

@@ -91,7 +91,6 @@ steps:
 constraints: {metric-drop: <= 1 pt, size: "<= 25 %", metric: 0.9}
 encode: off
 effort: quick
-runtime: ">= 1.17"
 )");
   EXPECT_EQ(recipe.name, "everything");
   EXPECT_EQ(recipe.seed, 7u);
@@ -99,7 +98,6 @@ runtime: ">= 1.17"
   EXPECT_EQ(recipe.metric, "top1");
   EXPECT_FALSE(recipe.encode);
   EXPECT_EQ(recipe.effort, "quick");
-  EXPECT_EQ(recipe.runtime, ">= 1.17");
   EXPECT_TRUE(recipe.validate_on_evaluation);
 
   const DataSource& calibration = recipe.data.at("calibration");
@@ -420,6 +418,13 @@ TEST_F(RecipeReader, ChangingQuantizedOrSharedWeightsIsAnError) {
       problems("steps: [{quantize-static: {}, only: op:Conv}, {share-weights: {}, skip: op:Conv}]"),
       ElementsAre(HasSubstr("warning: share-weights: changes weights")));
   EXPECT_THROW(parse("steps: [quantize-static, prune-magnitude]"), Error);
+}
+
+TEST_F(RecipeReader, StepsTakeTheEffortOfTheRecipe) {
+  const Recipe recipe =
+      parse("effort: quick\nsteps: [quantize-static, {quantize-weights: {effort: thorough}}]");
+  EXPECT_EQ(option(recipe.steps[0], "effort"), "quick");
+  EXPECT_EQ(option(recipe.steps[1], "effort"), "thorough");
 }
 
 TEST_F(RecipeReader, TheCommandLineIsNotTheRecipesFault) {

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// No key of a recipe is there for nothing (rules.md 32): for each one, two recipes that differ in
+// it alone give different bytes or another exit code. An option that a pass gains without a row
+// here fails a test.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "mcompress/mcompress.h"
+#include "tests/support/cli_test.h"
+#include "tests/support/model_text.h"
+
+namespace mcompress {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string random_values(size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string text;
+  for (size_t i = 0; i < count; ++i) {
+    // The sum of a few has a bell's shape and the same digits everywhere.
+    double sum = 0;
+    for (int k = 0; k < 4; ++k) sum += static_cast<double>(random() % 2001) / 1000 - 1;
+    text += fmt::format("{}{:.7f}", i == 0 ? "" : ", ", sum * sum * sum / 8);
+  }
+  return text;
+}
+
+std::string constant(const std::string& name, const std::string& shape, size_t count,
+                     unsigned seed) {
+  return fmt::format("float[{}] {} = {{{}}}", shape, name, random_values(count, seed));
+}
+
+// Convolutions and products; an affine step in front of a padded convolution, a constant that grows
+// when computed, small equal constants.
+Model layered_model(int64_t opset) {
+  const std::string text = fmt::format(
+      "g (float[N,3,8,8] x) => (float[N,10] y) <{}, {}, {}, {}, {}, {}, {},\n"
+      "  float[3,1,1] shift = {{0.5, -0.25, 1}}, float[3,1,1] gain = {{2, 0.5, 1.5}},\n"
+      "  float[4] small = {{1, 2, 3, 4}}, float[4] same = {{1, 2, 3, 4}},\n"
+      "  int64[1] twice = {{2}}, float[5] few = {{0, 1, 2, 3, 4}}, float half = {{0.5}}> {{\n"
+      "  scaled = Mul(x, gain)\n"
+      "  shifted = Add(scaled, shift)\n"
+      "  c1 = Conv<pads = [1, 1, 1, 1]>(shifted, w1, b1)\n"
+      "  r1 = Relu(c1)\n"
+      "  a1 = Add(r1, half)\n"
+      "  c2 = Conv<pads = [1, 1, 1, 1]>(a1, w2)\n"
+      "  r2 = Relu(c2)\n"
+      "  p = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(r2)\n"
+      "  f = Flatten(p)\n"
+      "  m1 = MatMul(f, w3)\n"
+      "  r3 = Relu(m1)\n"
+      "  m2 = MatMul(r3, w4)\n"
+      "  r4 = Relu(m2)\n"
+      "  m3 = MatMul(r4, w5)\n"
+      "  large = Tile(few, twice)\n"
+      "  s1 = ReduceMax<keepdims = 0>(small)\n"
+      "  s2 = ReduceMax<keepdims = 0>(same)\n"
+      "  off1 = Add(m3, large)\n"
+      "  off2 = Add(off1, s1)\n"
+      "  y = Add(off2, s2)\n"
+      "}}",
+      constant("w1", "16,3,3,3", 432, 1), constant("b1", "16", 16, 2),
+      constant("w2", "32,16,3,3", 4608, 3), constant("w3", "512,64", 32768, 4),
+      constant("w4", "64,96", 6144, 5), constant("w5", "96,10", 960, 6),
+      constant("unused", "2", 2, 7));
+  return test::parse_model(text, opset);
+}
+
+class RecipeKeys : public testing::CliTest {
+ protected:
+  RecipeKeys() {
+    layered_model(17).save(path("m.onnx"), {.overwrite = true});
+    layered_model(9).save(path("old.onnx"), {.overwrite = true});
+  }
+
+  static std::shared_ptr<RuntimeService> runtime() {
+    static const std::shared_ptr<RuntimeService> kRuntime = make_onnx_runtime();
+    return kRuntime;
+  }
+
+  /// Exit code and bytes.
+  std::string result(const std::string& recipe, const std::string& model = "m.onnx") {
+    RunOptions options;
+    options.runtime = runtime();
+    options.validate = Validate::kNone;
+    options.measure_latency = recipe.find("latency") != std::string::npos;
+    options.measure_layers = false;
+    options.save.overwrite = true;
+    std::string end;
+    try {
+      // The name goes into the output: all have the same.
+      const Recipe parsed = parse_recipe(recipe, "recipe.yaml", folder_, builtin_passes());
+      const RunReport report =
+          compress(path(model), path("out.onnx"), parsed, builtin_passes(), options);
+      end = report.failed ? "1" : "0";
+    } catch (const Error& error) {
+      return fmt::format("{}", static_cast<int>(error.code()));
+    }
+    // The hash of the recipe differs by itself.
+    Model written = Model::load(path("out.onnx"));
+    written.set_metadata("mcompress.recipe_hash", "");
+    written.set_metadata("mcompress.seed", "");
+    return end + " " + written.fingerprint().hex();
+  }
+
+  void expect_effect(const std::string& first, const std::string& second,
+                     const std::string& model = "m.onnx") {
+    const std::string one = result(first, model);
+    EXPECT_TRUE(one.size() > 1) << "exit code " << one << " of\n" << first;
+    EXPECT_NE(one, result(second, model)) << first << "\n  and\n" << second;
+  }
+};
+
+constexpr const char* kData = "data: {calibration: {random: {count: 12, seed: 3}}}\n";
+
+struct OptionCase {
+  std::string first, second;  ///< entries of `steps`
+  std::string model = "m.onnx";
+  std::string more = "encode: false\n";
+};
+
+/// By "pass.option".
+const std::map<std::string, OptionCase>& option_cases() {
+  const auto step = [](const std::string& pass, const std::string& a, const std::string& b) {
+    return OptionCase{fmt::format("{}: {{{}}}", pass, a), fmt::format("{}: {{{}}}", pass, b)};
+  };
+  static const std::map<std::string, OptionCase> kCases{
+      {"convert-float16.type", step("convert-float16", "type: float16", "type: bfloat16")},
+      {"convert-float16.mode", step("convert-float16", "mode: weights", "mode: graph")},
+      {"convert-float16.block",
+       step("convert-float16", "mode: graph", "mode: graph, block: [MatMul]")},
+      {"decode-weights.casts",
+       {"convert-float16, decode-weights: {}", "convert-float16, decode-weights: {casts: true}"}},
+      {"decode-weights.quantized",
+       {"quantize-weights, decode-weights: {}",
+        "quantize-weights, decode-weights: {quantized: true}"}},
+      {"encode-weights.forms",
+       {"prune-magnitude: {sparsity: 0.9}, encode-weights: {forms: [bitmask]}",
+        "prune-magnitude: {sparsity: 0.9}, encode-weights: {forms: [gap]}"}},
+      {"encode-weights.min-gain",
+       {"prune-magnitude: {sparsity: 0.5}, encode-weights: {min-gain: 1}",
+        "prune-magnitude: {sparsity: 0.5}, encode-weights: {min-gain: 90}"}},
+      {"encode-weights.raise-opset",
+       {"prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: true}",
+        "prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: false}", "old.onnx"}},
+      {"factorize-weights.rank", step("factorize-weights", "rank: 4", "rank: 8")},
+      {"factorize-weights.ratio", step("factorize-weights", "ratio: 0.25", "ratio: 0.75")},
+      {"factorize-weights.energy", step("factorize-weights", "energy: 0.3", "energy: 0.6")},
+      {"factorize-weights.multiple",
+       step("factorize-weights", "energy: 0.5, multiple: 1", "energy: 0.5, multiple: 8")},
+      {"fold-affine.leftover", step("fold-affine", "leftover: keep", "leftover: depthwise")},
+      {"fold-constants.max-growth",
+       step("fold-constants", "max-growth: 0", "max-growth: 10000000")},
+      {"prune-magnitude.sparsity", step("prune-magnitude", "sparsity: 0.25", "sparsity: 0.75")},
+      {"prune-magnitude.scope", step("prune-magnitude", "scope: local", "scope: global")},
+      {"prune-magnitude.pattern", step("prune-magnitude", "pattern: \"2:4\"", "pattern: 4x4")},
+      {"prune-magnitude.max-layer-sparsity",
+       step("prune-magnitude", "sparsity: 0.8, scope: global, max-layer-sparsity: 0.81",
+            "sparsity: 0.8, scope: global, max-layer-sparsity: 0.95")},
+      {"quantize-dynamic.granularity", step("quantize-dynamic", "min-macs: 0, granularity: channel",
+                                            "min-macs: 0, granularity: tensor")},
+      {"quantize-dynamic.rounding",
+       step("quantize-dynamic", "min-macs: 0, rounding: nearest", "min-macs: 0, rounding: mse")},
+      {"quantize-dynamic.min-macs", step("quantize-dynamic", "min-macs: 0", "min-macs: 10000000")},
+      {"quantize-static.method",
+       step("quantize-static", "where: everywhere, effort: quick, method: min-max",
+            "where: everywhere, effort: quick, method: mse")},
+      {"quantize-static.percentile",
+       step("quantize-static",
+            "where: everywhere, effort: quick, method: percentile, percentile: 90",
+            "where: everywhere, effort: quick, method: percentile, percentile: 99.9")},
+      {"quantize-static.where",
+       step("quantize-static", "where: pays, effort: quick", "where: everywhere, effort: quick")},
+      {"quantize-static.tolerance", step("quantize-static", "where: everywhere, tolerance: 0",
+                                         "where: everywhere, tolerance: 1000")},
+      {"quantize-static.effort",
+       step("quantize-static", "where: everywhere, tolerance: 0, effort: quick",
+            "where: everywhere, tolerance: 0, effort: normal")},
+      {"quantize-static.store-float",
+       step("quantize-static", "where: everywhere, tolerance: 0, store-float: true",
+            "where: everywhere, tolerance: 0, store-float: false")},
+      {"quantize-weights.granularity",
+       step("quantize-weights", "granularity: channel", "granularity: tensor")},
+      {"quantize-weights.form", step("quantize-weights", "form: scaled", "form: dequantize")},
+      {"quantize-weights.rounding", step("quantize-weights", "rounding: nearest", "rounding: mse")},
+      {"share-initializers.min-bytes",
+       step("share-initializers", "min-bytes: 0", "min-bytes: 1000000")},
+      {"share-weights.values", step("share-weights", "values: 3", "values: 15")},
+  };
+  return kCases;
+}
+
+/// Options that choose between ways to the same end: they cost different time and need not give
+/// different bytes.
+const std::set<std::string>& ways_to_the_same_end() {
+  static const std::set<std::string> kOptions{"share-weights.method"};
+  return kOptions;
+}
+
+std::string recipe_of(const OptionCase& one, const std::string& steps) {
+  // "a, b: {...}" is a list of steps; the last one alone has options.
+  std::string list;
+  size_t from = 0;
+  int depth = 0;
+  for (size_t i = 0; i <= steps.size(); ++i) {
+    if (i < steps.size())
+      depth += (steps[i] == '{' || steps[i] == '[') - (steps[i] == '}' || steps[i] == ']');
+    if (i < steps.size() && (steps[i] != ',' || depth > 0)) continue;
+    std::string entry = steps.substr(from, i - from);
+    entry.erase(0, entry.find_first_not_of(' '));
+    list += "  - " + entry + "\n";
+    from = i + 1;
+  }
+  return kData + std::string("steps:\n") + list + one.more;
+}
+
+TEST_F(RecipeKeys, EveryOptionOfEveryPassHasACase) {
+  std::set<std::string> known;
+  for (const std::string& name : builtin_passes().names()) {
+    OptionSet options;
+    const std::unique_ptr<Pass> pass = builtin_passes().create(name);
+    pass->describe(options);
+    for (const OptionInfo& info : options.infos()) known.insert(name + "." + info.name);
+  }
+  for (const std::string& option : known) {
+    EXPECT_TRUE(option_cases().contains(option) || ways_to_the_same_end().contains(option))
+        << option << " has no case";
+  }
+  for (const auto& [option, one] : option_cases()) {
+    EXPECT_TRUE(known.contains(option)) << option << " is gone";
+  }
+}
+
+TEST_F(RecipeKeys, EveryOptionChangesTheOutput) {
+  for (const auto& [option, one] : option_cases()) {
+    SCOPED_TRACE(option);
+    expect_effect(recipe_of(one, one.first), recipe_of(one, one.second), one.model);
+  }
+}
+
+TEST_F(RecipeKeys, KeysOfTheFile) {
+  const std::string prune = "steps: [{prune-magnitude: {sparsity: 0.9}}]\n";
+  expect_effect(prune + "encode: true", prune + "encode: false");
+  const std::string quantize =
+      kData + std::string("steps: [{quantize-static: {where: everywhere, tolerance: 0}}]\n");
+  expect_effect(quantize + "effort: quick", quantize + "effort: normal");
+  expect_effect(quantize + "effort: quick\ntarget: cpu",
+                quantize + "effort: quick\ntarget: cpu-vnni");
+  // The seed decides which samples are held out for the gate.
+  const std::string gated = kData + std::string(
+                                        "steps:\n  - quantize-static: {where: everywhere}\n"
+                                        "    gate: {metric-drop: \"<= 100 pt\"}\nencode: false\n");
+  expect_effect(gated + "seed: 1", gated + "seed: 2");
+}
+
+TEST_F(RecipeKeys, KeysOfData) {
+  const auto with = [](const std::string& source) {
+    return "data: {calibration: {random: {" + source +
+           "}}}\nsteps: [{quantize-static: {where: everywhere, effort: quick}}]\nencode: false\n";
+  };
+  expect_effect(with("count: 4"), with("count: 16"));
+  expect_effect(with("count: 4, seed: 1"), with("count: 4, seed: 2"));
+  expect_effect(with("count: 4, std: 1"), with("count: 4, std: 5"));
+}
+
+TEST_F(RecipeKeys, LayersAndSchedules) {
+  const auto prune = [](const std::string& beside) {
+    return "steps:\n  - prune-magnitude: {sparsity: 0.5}\n" + beside + "encode: false\n";
+  };
+  expect_effect(prune("    skip: [last]\n"), prune("    skip: [first]\n"));
+  expect_effect(prune("    only: [last]\n"), prune("    only: [first]\n"));
+  expect_effect(prune("    only: [\"op:Conv\"]\n"), prune("    only: [\"op:MatMul\"]\n"));
+  const auto repeat = [](const std::string& rounds, const std::string& sparsity) {
+    return "steps:\n  - " + rounds + "\n    steps: [{prune-magnitude: {sparsity: " + sparsity +
+           "}}]\nencode: false\n";
+  };
+  expect_effect(repeat("repeat: 2", "{from: 0.2, to: 0.4}"),
+                repeat("repeat: 2", "{from: 0.2, to: 0.8}"));
+  // A round that breaks the limit ends the loop with the last good one.
+  const auto until = [](const std::string& size) {
+    return "steps:\n  - until: {size: \"<= " + size +
+           " %\"}\n    max: 2\n    steps: [{prune-magnitude: {sparsity: {from: 0.7, to: 0.9}}}]\n";
+  };
+  expect_effect(until("90"), until("1"));
+}
+
+TEST_F(RecipeKeys, GatesAndConstraints) {
+  const auto gate = [](const std::string& text) {
+    return "metric: cosine\n" + std::string(kData) +
+           std::string("steps:\n  - prune-magnitude: {sparsity: 0.95}\n    gate: {") + text + "}\n";
+  };
+  expect_effect(gate("size: \"<= 1 %\", on-fail: warn"),
+                gate("size: \"<= 1 %\", on-fail: roll-back"));
+  expect_effect(gate("size: \"<= 1 %\", on-fail: warn"), gate("size: \"<= 1 %\", on-fail: stop"));
+  for (const char* quantity : {"size", "latency", "metric-drop"}) {
+    const std::string loose = std::string(quantity) + ": \"<= 100000 %\", on-fail: roll-back";
+    const std::string tight = std::string(quantity) + ": \"<= 0.001 %\", on-fail: roll-back";
+    expect_effect(gate(loose), gate(tight));
+  }
+  expect_effect(gate("metric: \">= 0\", on-fail: roll-back"),
+                gate("metric: \">= 1000\", on-fail: roll-back"));
+  const auto constraint = [](const std::string& text) {
+    return "metric: cosine\n" + std::string(kData) +
+           std::string("steps: [{prune-magnitude: {sparsity: 0.95}}]\nconstraints: {") + text +
+           "}\n";
+  };
+  for (const char* quantity : {"size", "latency", "metric-drop"}) {
+    expect_effect(constraint(std::string(quantity) + ": \"<= 100000 %\""),
+                  constraint(std::string(quantity) + ": \"<= 0.001 %\""));
+  }
+  expect_effect(constraint("metric: \">= 0\""), constraint("metric: \">= 1000\""));
+}
+
+TEST_F(RecipeKeys, TheMetricDecidesTheGate) {
+  const auto with = [](const std::string& metric) {
+    return "metric: " + metric + "\n" + kData +
+           std::string(
+               "steps:\n  - prune-magnitude: {sparsity: 0.95}\n"
+               "    gate: {metric: \">= 1.0001\", on-fail: roll-back}\n");
+  };
+  // A cosine is never above 1; a signal-to-noise in decibels is.
+  expect_effect(with("cosine"), with("sqnr"));
+}
+
+}  // namespace
+}  // namespace mcompress
