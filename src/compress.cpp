@@ -146,7 +146,7 @@ class Run {
   }
 
   void measure_baseline() {
-    if (runs_) types_ = context_->types(*baseline_);
+    if (runs_) types_ = context_->sample_types(*baseline_);
     const uint64_t file_bytes = report_.size_before.file_bytes;
     report_.size_before = size_figure(*baseline_, types_);
     if (file_bytes < kGzipBelow) report_.size_before.gzip_bytes = support::gzip_size(input_path_);
@@ -256,7 +256,7 @@ class Run {
 
   void measure_written(Model& written) {
     report_.output_hash = support::hash_file(output_path_).hex();
-    report_.size_after = size_figure(written, runs_ ? context_->types(written) : ValueTypes());
+    report_.size_after = size_figure(written, runs_ ? context_->sample_types(written) : ValueTypes());
     context_->forget_types();
     if (report_.size_after.file_bytes < kGzipBelow) {
       report_.size_after.gzip_bytes = support::gzip_size(output_path_);

@@ -237,6 +237,8 @@ class Graph {
   std::string fresh_name(std::string_view hint);
   /// True when `fresh_name(name)` would give `name` itself; reserves nothing.
   bool is_free(std::string_view name) const;
+  /// Declares another shape for an input (-1: open). Throws kBug where there is no such tensor input.
+  void set_input_shape(const std::string& name, const Shape& shape);
   /// Forgets the declared shapes of inner values and outputs of this graph (after a change of widths).
   void drop_value_info();
 

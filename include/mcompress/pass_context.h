@@ -122,6 +122,9 @@ class PassContext {
   int threads() const { return services_.threads; }
   /// Types of the values of `model` as it is now: asks the runtime, keeps the answer until the next edit.
   const ValueTypes& types(const Model& model);
+  /// The same with the inputs' shapes fixed to those of the sample, for costs: static as far as the runtime can
+  /// tell. Without a sample the same as `types`.
+  ValueTypes sample_types(const Model& model);
   /// Whoever puts an older state back into a Model calls this.
   void forget_types() { types_of_ = nullptr; }
   /// Raises the model's opset to at least `version`. Returns whether it changed; throws Unsupported.

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "mcompress/model.h"
 
@@ -40,6 +41,17 @@ class ValueTypes {
     return {};
   }
   size_t size() const { return types_.size(); }
+  /// The same types for a copy of the model: values of graph `from[i]` become values of `to[i]`.
+  ValueTypes moved(const std::vector<Graph*>& from, const std::vector<Graph*>& to) const {
+    std::map<const Graph*, const Graph*> twin;
+    for (size_t i = 0; i < from.size() && i < to.size(); ++i) twin[from[i]] = to[i];
+    ValueTypes result;
+    for (const auto& [key, type] : types_) {
+      const auto it = twin.find(key.first);
+      if (it != twin.end()) result.types_[{it->second, key.second}] = type;
+    }
+    return result;
+  }
 
  private:
   std::map<std::pair<const Graph*, std::string>, ValueType> types_;

@@ -367,6 +367,21 @@ bool Graph::is_free(std::string_view name) const {
   return !name.empty() && !model_->impl().names.contains(std::string(name));
 }
 
+void Graph::set_input_shape(const std::string& name, const Shape& shape) {
+  for (auto& input : *proto_->mutable_input()) {
+    if (input.name() != name || !input.type().has_tensor_type()) continue;
+    ++model_->impl().edits;
+    auto* const dims = input.mutable_type()->mutable_tensor_type()->mutable_shape();
+    dims->Clear();
+    for (const int64_t d : shape) {
+      auto* const dim = dims->add_dim();
+      if (d >= 0) dim->set_dim_value(d);
+    }
+    return;
+  }
+  bug("the graph has no tensor input '" + name + "'");
+}
+
 void Graph::drop_value_info() {
   if (proto_->value_info_size() == 0) return;
   ++model_->impl().edits;

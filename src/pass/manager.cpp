@@ -56,7 +56,6 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
   const auto begin = std::chrono::steady_clock::now();
   context_.clear_records();
   context_.clear_refusals();
-  context_.forget_types();
   context_.set_selection(LayerSelection(step.only, step.skip));
   PassOutcome outcome;
   {
@@ -83,6 +82,7 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
   } catch (const Unsupported& refusal) {
     // The whole step cannot be done on this model: it is skipped, and the report says why.
     model = std::move(snapshot);
+    context_.forget_types();
     context_.warn(step.pass + ": nothing done: " + refusal.reason());
     outcome.changed = false;
   }

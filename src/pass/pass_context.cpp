@@ -58,6 +58,16 @@ const ValueTypes& PassContext::types(const Model& model) {
   return types_;
 }
 
+ValueTypes PassContext::sample_types(const Model& model) {
+  if (!services_.sample) return types(model);
+  Model fixed = model.clone();
+  for (const auto& [name, tensor] : *services_.sample) {
+    fixed.graph().set_input_shape(name, tensor.shape());
+  }
+  for (Graph* const graph : fixed.graphs()) graph->drop_value_info();  // may name the open dimensions
+  return runtime().infer_types(fixed, &*services_.sample).moved(fixed.graphs(), model.graphs());
+}
+
 bool PassContext::require_opset(Model& model, int64_t version) {
   if (model.opset() >= version) return false;
   return opset().raise(model, version, types(model));

@@ -41,7 +41,7 @@ using quantization::UnitKind;
 using quantization::ValueParams;
 
 constexpr int64_t kQdqOpset = 13;           // per-channel DequantizeLinear
-constexpr int64_t kStoreFrom = 4096;        // weights: below, 8 bits save nothing that shows
+constexpr int64_t kStoreOverhead = 400;     // bytes that Cast, Mul and their names take in the file
 constexpr size_t kDamageSamples = 48;
 
 enum class Where { kPays, kEverywhere };
@@ -88,7 +88,7 @@ class QuantizeStatic final : public Pass {
   bool run(Model& model, PassContext& context) override {
     const std::vector<Layer> selected = select(model, context);
     bool changed = raise_opset(model, context);
-    const ValueTypes types = context.types(model);
+    const ValueTypes types = context.sample_types(model);
     std::vector<quantization::RefusedLayer> refused;
     const auto units = quantization::find_units(model, types, changed ? select_again(model, context) : selected, refused);
     for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
@@ -302,7 +302,7 @@ class QuantizeStatic final : public Pass {
     if (!store_float_) return layers;
     const auto add = [&](const Layer& layer) {
       const bool storable = layer.weight_is_plain && layer.weight.constant_type() == DataType::kFloat &&
-                            layer.weight_count() >= kStoreFrom && !layer.is_depthwise() &&
+                            3 * layer.weight_count() > 4 * layer.outputs + kStoreOverhead &&
                             (layer.kind == LayerKind::kConv || layer.kind == LayerKind::kConvTranspose ||
                              layer.kind == LayerKind::kGemm || layer.kind == LayerKind::kMatMul) &&
                             !layer.shared_weight && layer.weight_shape.size() >= 2;

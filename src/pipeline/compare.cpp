@@ -142,7 +142,7 @@ void measure_parity(LoadedModel& a, LoadedModel& b, const Dataset& data,
   for (ParityRecord& layer : report.layers) fill_parity(of_layers, layer);
 }
 
-void measure_layer_times(const LoadedModel& a, const LoadedModel& b, const Dataset* data,
+void measure_layer_times(LoadedModel& a, LoadedModel& b, const Dataset* data,
                          const CompareOptions& options, std::vector<ParityRecord>& layers) {
   const std::optional<Feeds> sample = sample_feeds(a.model, data);
   if (!sample) return;

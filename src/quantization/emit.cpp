@@ -31,6 +31,15 @@ numerics::ReductionLayout reduction_of(const Layer& layer) {
                                 : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
 }
 
+void erase_if_unread(const ValueRef& constant) {
+  if (!constant.uses().empty() || constant.is_graph_output()) return;
+  if (const NodeRef producer = constant.producer()) {
+    constant.scope().erase(producer);
+  } else if (!constant.is_graph_input()) {
+    constant.scope().erase_initializer(constant.name());
+  }
+}
+
 /// Writes the units; values and their Q are made on demand, each once.
 class Emitter {
  public:
@@ -81,19 +90,65 @@ class Emitter {
     if (old_bias) erase_if_unread(old_bias);
   }
 
-  static void erase_if_unread(const ValueRef& constant) {
-    if (!constant.uses().empty() || constant.is_graph_output()) return;
-    if (const NodeRef producer = constant.producer()) {
-      constant.scope().erase(producer);
-    } else if (!constant.is_graph_input()) {
-      constant.scope().erase_initializer(constant.name());
-    }
-  }
-
   Graph& graph_;
   const ValueParams& params_;
   std::map<std::string, ValueRef> dequantized_;
 };
+
+/// The integers of one output under a scale, obeying the pair rule.
+struct Candidate {
+  std::vector<int8_t> codes;
+  double error = 0;
+};
+
+Candidate under_pair_rule(std::span<const float> weights, float scale, const numerics::ReductionLayout& layout) {
+  Candidate candidate;
+  candidate.codes.resize(weights.size());
+  const float scales[] = {scale};
+  numerics::quantize_channels(weights, {1, 1, static_cast<int64_t>(weights.size())}, scales, {},
+                              numerics::kInt8SymmetricRange, candidate.codes);
+  numerics::enforce_pair_rule(candidate.codes, layout);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double error = double{weights[i]} - double{scale} * candidate.codes[i];
+    candidate.error += error * error;
+  }
+  return candidate;
+}
+
+/// Where neighbours are large and of one sign, cutting them to |a + b| <= 128 costs more than a wider scale, which
+/// makes all of them smaller integers: the scale of least error is searched between the two.
+void obey_pair_rule(const Layer& layer, std::span<const float> weights, std::span<int8_t> codes,
+                    std::vector<float>& scales) {
+  constexpr int kSteps = 8;
+  const auto whole = reduction_of(layer);
+  numerics::ReductionLayout one = whole;  // the row of one output, its inputs side by side
+  one.outputs = 1;
+  one.channel_stride = whole.taps;
+  one.tap_stride = 1;
+  one.output_stride = whole.inputs();
+  std::vector<float> row(static_cast<size_t>(whole.inputs()));
+  for (int64_t o = 0; o < whole.outputs; ++o) {
+    const auto each = [&](auto&& f) {
+      size_t k = 0;
+      for (int64_t c = 0; c < whole.channels; ++c) {
+        for (int64_t t = 0; t < whole.taps; ++t) f(k++, static_cast<size_t>(whole.offset(o, c, t)));
+      }
+    };
+    each([&](size_t k, size_t at) { row[k] = weights[at]; });
+    float& scale = scales[static_cast<size_t>(o)];
+    Candidate best = under_pair_rule(row, scale, one);
+    float best_scale = scale;
+    for (int step = 1; step <= kSteps; ++step) {
+      const float wider = scale * (1 + static_cast<float>(step) / kSteps);
+      Candidate candidate = under_pair_rule(row, wider, one);
+      if (candidate.error >= best.error) continue;
+      best = std::move(candidate);
+      best_scale = wider;
+    }
+    scale = best_scale;
+    each([&](size_t k, size_t at) { codes[at] = best.codes[k]; });
+  }
+}
 
 Tensor scales_tensor(const std::vector<float>& scales) {
   return Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales);
@@ -108,6 +163,9 @@ LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::
   auto quantized = numerics::quantize_weights(values, layout, {});
   LayerWeight result;
   result.scales = quantized.scales;
+  // Depthwise kernels add up one channel at a time, in 32 bits.
+  const bool pairs = target.needs_pair_rule() && !layer.is_depthwise();
+  if (pairs) obey_pair_rule(layer, values, quantized.values, result.scales);
   if (bias) {
     const auto reals = bias->to_float();
     const int64_t headroom = layer.inputs / layer.groups * layer.kernel * 255 * 127;
@@ -116,12 +174,10 @@ LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::
       result.scales = stored.weight_scales;
       numerics::quantize_channels(values, layout, result.scales, {}, numerics::kInt8SymmetricRange,
                                   quantized.values);
+      if (pairs) numerics::enforce_pair_rule(quantized.values, reduction_of(layer));
       stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
     }
     result.bias = std::move(stored.values);
-  }
-  if (target.needs_pair_rule() && !layer.is_depthwise()) {
-    numerics::enforce_pair_rule(quantized.values, reduction_of(layer));
   }
   result.weight.codes = Tensor::from<int8_t>(layer.weight_shape, quantized.values);
   result.weight.scales = scales_tensor(result.scales);
@@ -152,6 +208,7 @@ void store_in_8_bits(const Layer& layer, const Tensor& weight) {
   const ValueRef old = layer.node.input(layer.weight_input);
   graph.set_input(layer.node, layer.weight_input,
                   forms::emit_scaled(graph, old.name(), stored, layer.node));
+  erase_if_unread(old);
 }
 
 }  // namespace mcompress::quantization
