@@ -73,6 +73,25 @@ std::string values_text(const OptionInfo& info) {
   return text;
 }
 
+// "  bits  whole number, 2..8, default 8" and below it what the option means.
+std::string option_lines(const OptionInfo& option, size_t columns, bool color) {
+  constexpr size_t kIndent = 6;
+  const std::string fallback =
+      option.default_text.empty() ? "" : ", default " + option.default_text;
+  return fmt::format("  {}  {}{}\n", styled(option.name, "1", color), values_text(option),
+                     fallback) +
+         wrap_text(std::string(kIndent, ' ') + option.description, columns, kIndent) + "\n";
+}
+
+std::string example_of(const std::vector<OptionInfo>& options) {
+  for (const OptionInfo& option : options) {
+    if (!option.default_text.empty() && option.default_text != "[]") {
+      return option.name + ": " + option.default_text;
+    }
+  }
+  return options.front().name + ": ...";
+}
+
 std::string escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
@@ -136,20 +155,10 @@ std::string pass_details(const Pass& pass, OptionSet& options, int width, bool c
   line("cost", info.cost);
   line("layers", pass.acts_on_layers() ? "chosen by `only` and `skip` beside the pass" : "");
   if (options.infos().empty()) return text + "\nIt has no options.\n";
-  TextTable table(
-      {{.title = "option"}, {.title = "default"}, {.title = "values"}, {.title = "meaning"}});
-  for (const OptionInfo& option : options.infos()) {
-    table.add_row({{option.name, "1"},
-                   {option.default_text.empty() ? "none" : option.default_text},
-                   {values_text(option)},
-                   {option.description}});
-  }
-  text += "\n" + table.render(columns, color);
-  return text + fmt::format("\nIn a recipe:  - {}: {{{}: {}}}\n", info.name,
-                            options.infos().front().name,
-                            options.infos().front().default_text.empty()
-                                ? "..."
-                                : options.infos().front().default_text);
+  text += "\noptions\n";
+  for (const OptionInfo& option : options.infos()) text += option_lines(option, columns, color);
+  return text +
+         fmt::format("\nIn a recipe:  - {}: {{{}}}\n", info.name, example_of(options.infos()));
 }
 
 std::string pass_details_json(const PassRegistry& passes) {
