@@ -7,6 +7,35 @@
 namespace mcompress {
 namespace {
 
+/// Shapes that depend on data, as one Run on `sample` makes them. Shape nodes tell without keeping any value.
+void learn_shapes(RuntimeService& runtime, Model& model, const Feeds& sample, ValueTypes& types) {
+  Graph& graph = model.graph();
+  std::vector<std::string> unknown, shapes;
+  for (const NodeRef node : graph.nodes()) {
+    for (int i = 0; i < node.output_count(); ++i) {
+      const ValueRef value = node.output(i);
+      if (!value || value.is_constant() || !is_floating(types.find(value).type)) continue;
+      if (!types.find(value).is_static()) unknown.push_back(value.name());
+    }
+  }
+  if (unknown.empty()) return;
+  Model probe = model.clone();
+  for (const auto& name : unknown) {
+    const ValueRef value = probe.graph().find(name);
+    shapes.push_back(probe.graph().insert({.op = "Shape", .inputs = {value}}).output_name());
+  }
+  SessionOptions options;
+  options.optimize = false;
+  options.prepack = false;
+  options.extra_outputs = shapes;
+  options.only_extra = true;
+  const auto dims = runtime.open(probe, options)->run(sample);
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    const DataType type = types.find(graph.find(unknown[i])).type;
+    types.set(&graph, unknown[i], {type, true, dims[i].to_int64()});
+  }
+}
+
 class NoProgress final : public Progress {
  public:
   void begin(std::string_view, size_t) override {}
@@ -65,7 +94,9 @@ ValueTypes PassContext::sample_types(const Model& model) {
     fixed.graph().set_input_shape(name, tensor.shape());
   }
   for (Graph* const graph : fixed.graphs()) graph->drop_value_info();  // may name the open dimensions
-  return runtime().infer_types(fixed, &*services_.sample).moved(fixed.graphs(), model.graphs());
+  ValueTypes found = runtime().infer_types(fixed, &*services_.sample);
+  learn_shapes(runtime(), fixed, *services_.sample, found);
+  return found.moved(fixed.graphs(), model.graphs());
 }
 
 bool PassContext::require_opset(Model& model, int64_t version) {

@@ -87,23 +87,38 @@ void describe_history(const LayerTableInputs& in, LayerReport& row) {
 
 }  // namespace
 
-std::map<std::string, double> layer_times(RuntimeService& runtime, Model& model, const Feeds& feeds,
-                                          int runs) {
-  std::map<std::string, double> by_value;
-  for (const auto& node : runtime.profile(model, feeds, runs)) {
-    if (!node.value.empty()) by_value[node.value] += node.microseconds;
+std::map<std::string, double> layer_times(RuntimeService& runtime, const Model& model,
+                                          const Feeds& feeds, int runs) {
+  // A node that the runtime made of several tells by the value it computes, or by a name with the name of one of
+  // them in it: give each node a name that cannot be part of another.
+  Model named = model.clone();
+  std::map<std::string, std::string> output_of;
+  int count = 0;
+  for (Graph* const graph : named.graphs()) {
+    for (const NodeRef node : graph->nodes()) {
+      const std::string name = "mc" + std::to_string(++count) + '.';
+      graph->set_name(node, name);
+      output_of[name] = node.output_name(0);
+    }
   }
-  // A fused node computes what comes out behind the layer: an activation, or the integers of a Q node.
+  std::map<std::string, double> by_value, by_name;
+  for (const auto& node : runtime.profile(named, feeds, runs)) {
+    if (!node.value.empty()) by_value[node.value] += node.microseconds;
+    const size_t begin = node.name.find("mc");
+    const size_t end = node.name.find('.', begin == std::string::npos ? 0 : begin);
+    if (begin == std::string::npos || end == std::string::npos) continue;
+    const auto it = output_of.find(node.name.substr(begin, end - begin + 1));
+    if (it != output_of.end()) by_name[it->second] += node.microseconds;
+  }
   constexpr int kFusedHops = 4;
   std::map<std::string, double> times;
-  for (const Layer& layer : find_layers(model)) {
+  for (const Layer& layer : find_layers(named)) {
+    const auto own = by_name.find(layer.output);
+    if (own != by_name.end()) times[layer.output] = own->second;
     ValueRef value = layer.node.output();
-    for (int hops = 0; value && hops <= kFusedHops; ++hops) {
+    for (int hops = 0; value && hops <= kFusedHops && !times.contains(layer.output); ++hops) {
       const auto time = by_value.find(value.name());
-      if (time != by_value.end()) {
-        times[layer.output] = time->second;
-        break;
-      }
+      if (time != by_value.end()) times[layer.output] = time->second;
       const auto uses = value.uses();
       if (uses.empty()) break;
       value = uses[0].node.output();

@@ -45,7 +45,7 @@ std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& 
                                                 const Dataset& data, size_t samples);
 
 /// Mean microseconds of each layer (by output), what the runtime fused into it included.
-std::map<std::string, double> layer_times(RuntimeService& runtime, Model& model, const Feeds& feeds,
+std::map<std::string, double> layer_times(RuntimeService& runtime, const Model& model, const Feeds& feeds,
                                           int runs);
 
 }  // namespace mcompress

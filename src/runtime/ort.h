@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "mcompress/dataset.h"
 #include "mcompress/error.h"
 #include "mcompress/tensor.h"
 
@@ -34,6 +35,7 @@ Error translate(ErrorCode code, const Ort::Exception& error);
 Ort::Value borrow(const std::string& name, const Tensor& tensor);
 /// A tensor that keeps a large value's memory alive instead of copying it. Throws kModel for
 /// sequences, maps, strings and absent optionals.
-Tensor take_out(const std::string& name, Ort::Value value);
+Tensor take_out(const std::string& name, Ort::Value value, const Feeds& feeds,
+                std::shared_ptr<Ort::Session> session);
 
 }  // namespace mcompress::runtime

@@ -72,18 +72,19 @@ OrtSession::OrtSession(std::shared_ptr<const Library> library, const onnx::Model
     throw Error(ErrorCode::kModel, "model: more than 2 GiB beside its large tensors");
   }
   try {
-    session_ = Ort::Session(library_->env, bytes.data(), bytes.size(), make_options(options));
+    session_ = std::make_shared<Ort::Session>(library_->env, bytes.data(), bytes.size(),
+                                              make_options(options));
     Ort::AllocatorWithDefaultOptions allocator;
-    for (size_t i = 0; i < session_.GetInputCount(); ++i) {
-      inputs_.push_back(value_info(session_.GetInputNameAllocated(i, allocator).get(),
-                                   session_.GetInputTypeInfo(i)));
+    for (size_t i = 0; i < session_->GetInputCount(); ++i) {
+      inputs_.push_back(value_info(session_->GetInputNameAllocated(i, allocator).get(),
+                                   session_->GetInputTypeInfo(i)));
     }
-    for (size_t i = 0; i < session_.GetOverridableInitializerCount(); ++i) {
+    for (size_t i = 0; i < session_->GetOverridableInitializerCount(); ++i) {
       optional_inputs_.emplace_back(
-          session_.GetOverridableInitializerNameAllocated(i, allocator).get());
+          session_->GetOverridableInitializerNameAllocated(i, allocator).get());
     }
-    for (size_t i = 0; i < session_.GetOutputCount(); ++i) {
-      output_names_.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+    for (size_t i = 0; i < session_->GetOutputCount(); ++i) {
+      output_names_.emplace_back(session_->GetOutputNameAllocated(i, allocator).get());
     }
   } catch (const Ort::Exception& error) {
     throw translate(ErrorCode::kModel, error);
@@ -93,9 +94,9 @@ OrtSession::OrtSession(std::shared_ptr<const Library> library, const onnx::Model
 std::vector<ValueInfo> OrtSession::output_types() const {
   std::vector<ValueInfo> types;
   Ort::AllocatorWithDefaultOptions allocator;
-  for (size_t i = 0; i < session_.GetOutputCount(); ++i) {
-    ValueInfo info = value_info(session_.GetOutputNameAllocated(i, allocator).get(),
-                                session_.GetOutputTypeInfo(i));
+  for (size_t i = 0; i < session_->GetOutputCount(); ++i) {
+    ValueInfo info = value_info(session_->GetOutputNameAllocated(i, allocator).get(),
+                                session_->GetOutputTypeInfo(i));
     info.has_shape = info.has_shape && !info.shape.empty();
     types.push_back(std::move(info));
   }
@@ -127,7 +128,7 @@ OrtSession::Bound OrtSession::bind(const Feeds& feeds) const {
 std::vector<Ort::Value> OrtSession::execute(const Bound& bound) {
   Ort::RunOptions options;
   const support::ActiveRun active([&options] { options.SetTerminate(); });
-  return session_.Run(options, bound.input_names.data(), bound.inputs.data(), bound.inputs.size(),
+  return session_->Run(options, bound.input_names.data(), bound.inputs.data(), bound.inputs.size(),
                       bound.output_names.data(), bound.output_names.size());
 }
 
@@ -137,7 +138,7 @@ std::vector<Tensor> OrtSession::run(const Feeds& feeds) {
     std::vector<Tensor> tensors;
     tensors.reserve(values.size());
     for (size_t i = 0; i < values.size(); ++i) {
-      tensors.push_back(take_out(output_names_[i], std::move(values[i])));
+      tensors.push_back(take_out(output_names_[i], std::move(values[i]), feeds, session_));
     }
     return tensors;
   } catch (const Ort::Exception& error) {
@@ -159,7 +160,7 @@ double OrtSession::time(const Feeds& feeds) {
 std::string OrtSession::end_profiling() {
   try {
     Ort::AllocatorWithDefaultOptions allocator;
-    return session_.EndProfilingAllocated(allocator).get();
+    return session_->EndProfilingAllocated(allocator).get();
   } catch (const Ort::Exception& error) {
     throw translate(ErrorCode::kRuntime, error);
   }

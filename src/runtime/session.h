@@ -45,7 +45,7 @@ class OrtSession final : public Session {
   std::vector<Ort::Value> execute(const Bound& bound);
 
   std::shared_ptr<const Library> library_;
-  mutable Ort::Session session_{nullptr};
+  std::shared_ptr<Ort::Session> session_;  ///< outputs that live on keep it open
   std::vector<ValueInfo> inputs_;
   std::vector<std::string> optional_inputs_;
   std::vector<std::string> output_names_;

@@ -2,6 +2,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -39,7 +40,28 @@ Ort::Value borrow(const std::string& name, const Tensor& tensor) {
                                   static_cast<ONNXTensorElementDataType>(tensor.type()));
 }
 
-Tensor take_out(const std::string& name, Ort::Value value) {
+namespace {
+
+/// True when the runtime passed a feed's own memory through as an output.
+bool is_of_a_feed(const std::byte* data, const Feeds& feeds) {
+  const std::less_equal<> ordered;
+  for (const auto& feed : feeds) {
+    const auto bytes = feed.tensor.bytes();
+    if (ordered(bytes.data(), data) && !ordered(bytes.data() + bytes.size(), data)) return true;
+  }
+  return false;
+}
+
+/// Memory of an output that outlives its session: an initializer that is an output belongs to the session.
+struct Kept {
+  std::shared_ptr<Ort::Session> session;
+  Ort::Value value;
+};
+
+}  // namespace
+
+Tensor take_out(const std::string& name, Ort::Value value, const Feeds& feeds,
+                std::shared_ptr<Ort::Session> session) {
   if (!value || !value.IsTensor() || !value.HasValue()) {
     throw Error(ErrorCode::kModel, fmt::format("{}: not a tensor; only tensors can be read", name));
   }
@@ -52,9 +74,9 @@ Tensor take_out(const std::string& name, Ort::Value value) {
   const size_t size = packed_bytes(type, element_count(shape));
   auto* const data = static_cast<std::byte*>(value.GetTensorMutableRawData());
   const bool aligned = reinterpret_cast<uintptr_t>(data) % kPayloadAlignment == 0;
-  if (size < kLeastAdopted || !aligned)
+  if (size < kLeastAdopted || !aligned || is_of_a_feed(data, feeds))
     return Tensor(type, std::move(shape), std::span(data, size));
-  const auto owner = std::make_shared<Ort::Value>(std::move(value));
+  const auto owner = std::make_shared<Kept>(Kept{std::move(session), std::move(value)});
   return Tensor::adopt(type, std::move(shape), std::shared_ptr<std::byte[]>(owner, data));
 }
 

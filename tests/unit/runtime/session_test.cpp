@@ -150,6 +150,20 @@ TEST(Session, OutputsOutliveTheSessionAndAreWritable) {
   EXPECT_TRUE(kept == second);
 }
 
+TEST(Session, AnInputThatIsAnOutputDoesNotBorrowTheFeed) {
+  const Model model = text_model(R"(g (float[N, 4096] x) => (float[N, 4096] y) { y = Neg(x) })");
+  SessionOptions options;
+  options.extra_outputs = {"x"};
+  const auto session = runtime()->open(model, options);
+  std::vector<Tensor> outputs;
+  {
+    Feeds feeds = {{"x", Tensor::from<float>({1, 4096}, std::vector<float>(4096, 3.0f))}};
+    outputs = session->run(feeds);
+    for (float& v : feeds[0].tensor.mutate_as<float>()) v = 9;
+  }
+  EXPECT_EQ(outputs[1].as<float>()[4095], 3.0f);
+}
+
 TEST(Session, SaysWhyAModelDoesNotLoad) {
   const Model good = text_model(kChain);
   EXPECT_FALSE(runtime()->load_error(good));
