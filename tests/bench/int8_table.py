@@ -28,7 +28,7 @@ def ours(program, model, data, output, limit, extra):
                          "--report", report, *extra], timeout=3600)
     result = {"seconds": ended.seconds, "peak_mb": ended.peak_mb, "code": ended.code}
     if ended.code not in (0, 1):
-        result["error"] = ended.text.strip()[-300:]
+        result["error"] = " ".join(ended.text.split())[-300:] or f"exit code {ended.code}"
     else:
         result["path"] = output
     return result
@@ -64,7 +64,8 @@ def check(row):
 def measure(name, model, folder, options):
     calibration, evaluation = os.path.join(folder, "calib.npz"), os.path.join(folder, "eval.npz")
     stem = os.path.join(options.out, name.replace("/", "-"))
-    row = {"name": name, "base": {"path": model},
+    available = len(bench.Samples(bench.open_session(model), calibration, options.samples))
+    row = {"name": name, "base": {"path": model}, "available": available,
            "minmax": stock(model, calibration, stem + ".minmax.onnx", "MinMax", options.samples, options.memory_gb),
            "entropy": {"error": "not asked for"} if options.no_entropy else
            stock(model, calibration, stem + ".entropy.onnx", "Entropy", options.samples, options.memory_gb),
@@ -121,7 +122,7 @@ def main():
             entry = row[method]
             if "error" in entry and not options.no_entropy:
                 notes.append(f"{name}: stock {method}: {entry['error']}")
-            elif entry.get("samples", options.samples) < min(options.samples, 300):
+            elif entry.get("samples", row["available"]) < row["available"]:
                 notes.append(f"{name}: stock {method} had room for {entry['samples']} samples")
     table = bench.markdown(header, rows) + "".join(f"\n\n{note}" for note in notes) + "\n"
     with open(os.path.join(options.out, "int8.md"), "w", encoding="utf-8") as file:
