@@ -19,3 +19,5 @@ mcompress_ocr_example(direction lossless
   "metric_before.value == 0.91" "metric_after.value >= 0.91" "size_after.file_bytes <= 540000")
 mcompress_ocr_example(direction int8
   "metric_after.value >= 0.90" "size_after.file_bytes <= 190000")
+mcompress_ocr_example(recognition int8
+  "metric_after.value >= 0.84" "size_after.file_bytes <= 3000000")
