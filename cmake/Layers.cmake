@@ -22,7 +22,7 @@ set(MCOMPRESS_LAYER_RULES
   "layer quantization analysis forms ir numerics support services"
   "layer runtime ir support services"
   "layer data runtime ir numerics support services"
-  "layer calibration runtime ir numerics support services"
+  "layer calibration data runtime ir numerics support services"
   "layer evaluation runtime ir numerics data support services plans"
   "layer pass ir analysis support services plans"
   "layer passes pass quantization ir forms analysis numerics opset support services"
