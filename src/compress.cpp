@@ -126,7 +126,8 @@ class Run {
     PassContext::Services services;
     if (runs_) services.runtime = options_.runtime;
     if (roles_.calibration) {
-      services.calibration = make_calibration(options_.runtime, roles_.calibration, options_.threads);
+      services.calibration = make_calibration(options_.runtime, roles_.calibration,
+                                              options_.threads, options_.progress);
     }
     services.opset = make_opset_service();
     services.progress = options_.progress;

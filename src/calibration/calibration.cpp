@@ -35,10 +35,43 @@ struct Watched {
   calibration::ChannelSums channels;
 };
 
+/// Counts the samples of each group of taps.
+class GroupProgress {
+ public:
+  GroupProgress(Progress* progress, size_t samples) : progress_(progress), samples_(samples) {}
+  GroupProgress(const GroupProgress&) = delete;
+  GroupProgress& operator=(const GroupProgress&) = delete;
+  ~GroupProgress() { close(); }
+
+  void seen(size_t sample) {
+    if (progress_ == nullptr) return;
+    if (sample == 0) {
+      close();
+      progress_->begin("calibration", samples_);
+      open_ = true;
+    }
+    progress_->advance();
+  }
+
+ private:
+  void close() {
+    if (open_) progress_->end();
+    open_ = false;
+  }
+
+  Progress* progress_;
+  size_t samples_;
+  bool open_ = false;
+};
+
 class Calibration final : public CalibrationService {
  public:
-  Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data, int threads)
-      : runtime_(std::move(runtime)), data_(std::move(data)), threads_(threads) {}
+  Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data, int threads,
+              std::shared_ptr<Progress> progress)
+      : runtime_(std::move(runtime)),
+        data_(std::move(data)),
+        threads_(threads),
+        progress_(std::move(progress)) {}
 
   const Dataset& data() const override { return *data_; }
 
@@ -54,8 +87,10 @@ class Calibration final : public CalibrationService {
       known[value.name].channel_axis = value.channel_axis;
       names.push_back(value.name);
     }
+    GroupProgress progress(progress_.get(), data_->size());
     for_each_tap(*runtime_, model, *data_, names, kTapBudget, threads_,
                  [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+                   progress.seen(sample);
                    for (size_t i = 0; i < group.size(); ++i) watch(known[group[i]], group[i], tensors[i], sample);
                  });
   }
@@ -98,7 +133,12 @@ class Calibration final : public CalibrationService {
     std::vector<size_t> first(std::min(samples, data_->size()));
     std::iota(first.begin(), first.end(), size_t{0});
     const auto part = subset(data_, std::move(first), data_->description());
-    for_each_tap(*runtime_, model, *part, values, kTapBudget, threads_, visit);
+    GroupProgress progress(progress_.get(), part->size());
+    for_each_tap(*runtime_, model, *part, values, kTapBudget, threads_,
+                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+                   progress.seen(sample);
+                   visit(sample, group, tensors);
+                 });
   }
 
  private:
@@ -136,6 +176,7 @@ class Calibration final : public CalibrationService {
   std::shared_ptr<RuntimeService> runtime_;
   std::shared_ptr<const Dataset> data_;
   int threads_;
+  std::shared_ptr<Progress> progress_;
   Fingerprint fingerprint_;
   std::map<std::string, Watched> known_;
 };
@@ -143,8 +184,9 @@ class Calibration final : public CalibrationService {
 }  // namespace
 
 std::shared_ptr<CalibrationService> make_calibration(std::shared_ptr<RuntimeService> runtime,
-                                                     std::shared_ptr<const Dataset> data, int threads) {
-  return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads);
+                                                     std::shared_ptr<const Dataset> data, int threads,
+                                                     std::shared_ptr<Progress> progress) {
+  return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads, std::move(progress));
 }
 
 }  // namespace mcompress

@@ -154,9 +154,7 @@ class QuantizeStatic final : public Pass {
     }
     std::vector<ObservedValue> values;
     for (const auto& [name, axis] : axes) values.push_back({name, axis});
-    context.progress().begin("calibration", context.calibration().data().size());
     context.calibration().observe(model, values);
-    context.progress().end();
   }
 
   ValueParams value_params(Model& model, PassContext& context, const std::vector<Unit>& units) const {

@@ -19,6 +19,20 @@ void set_action(std::vector<GateVerdict>& verdicts, const std::string& action) {
   }
 }
 
+/// Shows the step for as long as it runs, also when it throws.
+class StepProgress {
+ public:
+  StepProgress(Progress& progress, const std::string& label) : progress_(progress) {
+    progress_.begin("step " + label, 0);
+  }
+  StepProgress(const StepProgress&) = delete;
+  StepProgress& operator=(const StepProgress&) = delete;
+  ~StepProgress() { progress_.end(); }
+
+ private:
+  Progress& progress_;
+};
+
 /// The round that a repeat's `until` judges: a row of the report of its own.
 StepReport round_report(const std::string& label, int round, int rounds) {
   StepReport report;
@@ -60,6 +74,7 @@ StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const 
   StepReport report;
   report.name = step.pass;
   report.label = label + ": " + step.pass;
+  const StepProgress progress(context_.progress(), report.label);
   const PassOutcome outcome = manager_.run(model, step);
   report.options = outcome.options;
   report.changed = outcome.changed;

@@ -33,7 +33,7 @@ void clear_progress() {
   if (current != nullptr) current->clear();
 }
 
-ProgressBar::ProgressBar() {
+ProgressBar::ProgressBar() : started_(Clock::now()), drawn_(started_) {
   const std::lock_guard lock(current_mutex);
   current = this;
 }
@@ -47,20 +47,20 @@ ProgressBar::~ProgressBar() {
 void ProgressBar::begin(std::string_view what, size_t total) {
   const std::lock_guard lock(mutex_);
   parts_.push_back({std::string(what), total, 0, Clock::now()});
-  draw(true);
+  draw();
 }
 
 void ProgressBar::advance(size_t by) {
   const std::lock_guard lock(mutex_);
   if (parts_.empty()) return;
   parts_.back().done += by;
-  draw(false);
+  draw();
 }
 
 void ProgressBar::end() {
   const std::lock_guard lock(mutex_);
   if (!parts_.empty()) parts_.pop_back();
-  draw(true);
+  draw();
 }
 
 void ProgressBar::clear() {
@@ -75,19 +75,22 @@ std::string ProgressBar::line() const {
     text += (text.empty() ? "" : " | ") + part.what;
     if (part.total > 0) text += " " + std::to_string(part.done) + "/" + std::to_string(part.total);
   }
+  const auto seconds_since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  text += "  " + format_seconds(seconds_since(started_));
   const Part& inner = parts_.back();
-  const double elapsed = std::chrono::duration<double>(Clock::now() - inner.started).count();
-  text += "  " + format_seconds(elapsed);
-  if (inner.total > inner.done && inner.done > 0 && elapsed > kSecondsBeforeGuess) {
+  const double spent = seconds_since(inner.started);
+  if (inner.total > inner.done && inner.done > 0 && spent > kSecondsBeforeGuess) {
     const double left =
-        elapsed / static_cast<double>(inner.done) * static_cast<double>(inner.total - inner.done);
+        spent / static_cast<double>(inner.done) * static_cast<double>(inner.total - inner.done);
     text += ", " + format_seconds(left) + " left";
   }
   return text;
 }
 
-void ProgressBar::draw(bool now) {
-  if (!now && Clock::now() - drawn_ < kBetweenDraws) return;
+void ProgressBar::draw() {
+  if (!parts_.empty() && Clock::now() - drawn_ < kBetweenDraws) return;
   drawn_ = Clock::now();
   // The last column stays free: a terminal would break the line there.
   const std::string text = parts_.empty() ? "" : shorten_middle(line(), columns() - 1);

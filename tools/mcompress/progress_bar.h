@@ -32,11 +32,12 @@ class ProgressBar : public Progress {
     Clock::time_point started;
   };
 
-  void draw(bool now);
+  void draw();
   std::string line() const;
 
   std::mutex mutex_;
   std::vector<Part> parts_;
+  Clock::time_point started_;
   Clock::time_point drawn_;
   bool visible_ = false;
 };
