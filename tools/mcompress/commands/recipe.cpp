@@ -15,14 +15,14 @@
 namespace mcompress::tool {
 namespace {
 
-const BuiltinRecipe& find_builtin(const std::string& name) {
+const BuiltinRecipe& find_builtin(const std::string& name, const std::string& problem) {
   std::vector<std::string> names;
   for (const BuiltinRecipe& builtin : builtin_recipes()) {
     if (builtin.name == name) return builtin;
     names.emplace_back(builtin.name);
   }
   const std::string nearest = nearest_name(name, names);
-  throw Error(ErrorCode::kRecipe, "no built-in recipe '" + name + "'")
+  throw Error(ErrorCode::kRecipe, "'" + name + "': " + problem)
       .hint(nearest.empty() ? "list them with: mcompress recipe list"
                             : "did you mean '" + nearest + "'?");
 }
@@ -48,7 +48,7 @@ int check(const std::string& file, const std::vector<std::string>& overrides) {
     text = support::read_file(file, ErrorCode::kRecipe);
     folder = std::filesystem::path(file).parent_path();
   } else {
-    text = find_builtin(file).text;
+    text = find_builtin(file, "no such file and no such built-in recipe").text;
   }
   size_t errors = 0, warnings = 0;
   for (const Diagnostic& problem : check_recipe(text, file, folder, builtin_passes(), overrides)) {
@@ -93,7 +93,7 @@ void add_recipe(CLI::App& app, Action& chosen) {
       if (one->effective) {
         std::cout << write_recipe(find_recipe(one->name, builtin_passes()), builtin_passes());
       } else {
-        std::cout << find_builtin(one->name).text;
+        std::cout << find_builtin(one->name, "no such built-in recipe").text;
       }
       return 0;
     };
