@@ -172,7 +172,7 @@ class QuantizeStatic final : public Pass {
     };
     for (const Unit& unit : units) {
       for (const auto& input : unit.inputs) add(input);
-      if (unit.kind != UnitKind::kProduct) add(unit.output);
+      if (quantization::leaves_int8(unit)) add(unit.output);
     }
     // What moves values must leave their scale alone, or the runtime computes in float.
     for (const Unit& unit : units) {
@@ -206,7 +206,7 @@ class QuantizeStatic final : public Pass {
       const auto inputs = context.calibration().channels(model, unit.inputs[0]);
       const auto outputs = context.calibration().channels(model, unit.output);
       std::optional<numerics::QuantParams> output;
-      if (unit.kind == UnitKind::kConv) output = params.at(unit.output);
+      if (quantization::leaves_int8(unit)) output = params.at(unit.output);
       noise_[unit.output] = quantization::expected_noise(
           unit, unit.layer.weight.constant()->as<float>(), weight->second.scales, params.at(unit.inputs[0]),
           inputs.value_or(ChannelStatistics{}), output, outputs.value_or(ChannelStatistics{}));
@@ -219,7 +219,7 @@ class QuantizeStatic final : public Pass {
     for (const Unit& unit : units) {
       const bool known = std::all_of(unit.inputs.begin(), unit.inputs.end(),
                                      [&](const auto& input) { return params.contains(input); }) &&
-                         (unit.kind == UnitKind::kProduct || params.contains(unit.output));
+                         (!quantization::leaves_int8(unit) || params.contains(unit.output));
       if (!known) outputs.insert(unit.output);
     }
     return outputs;

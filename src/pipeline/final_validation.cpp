@@ -70,13 +70,13 @@ std::string validate_final(RuntimeService& runtime, const Model& written, const 
       least = std::min(least, compare(optimized->output_names()[j], on[j], off[j], i));
     }
   }
-  const std::string samples =
+  const std::string on_samples =
       std::to_string(feeds.size()) + (feeds.size() == 1 ? " sample" : " samples");
   if (least >= kExpectedCosine) {
-    return "a fresh session gives the same with optimizations on and off on " + samples;
+    return "a fresh session gives the same with optimizations on and off on " + on_samples;
   }
   return "a fresh session with optimizations on and off: cosine down to " + std::to_string(least) + " on " +
-         samples + ", as integer kernels round differently than their float emulation";
+         on_samples + ", as integer kernels round differently than their float emulation";
 }
 
 }  // namespace mcompress

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "forms/activation.h"
+#include "numerics/pair_quantize.h"
 #include "numerics/pair_rule.h"
 #include "numerics/quantize.h"
 #include "numerics/weight_quantize.h"
@@ -50,7 +51,7 @@ class Emitter {
       graph_.set_input(unit.node, i, dequantized(unit.inputs[static_cast<size_t>(i)]));
     }
     if (weight != nullptr) emit_weight(unit, *weight);
-    if (unit.kind == UnitKind::kProduct) return;
+    if (!leaves_int8(unit)) return;
     // Everybody reads the integers of the output: the kernel leaves nothing else.
     const ValueRef output = graph_.find(unit.output);
     const auto readers = output.uses();
@@ -75,8 +76,11 @@ class Emitter {
   void emit_weight(const Unit& unit, const LayerWeight& weight) {
     const Layer& layer = unit.layer;
     const ValueRef old_weight = layer.node.input(layer.weight_input);
+    forms::QuantizedWeight stored = weight.weight;
+    // A Gemm becomes a QGemm only where the zero points are written out (measured, 1.30 and 1.32).
+    if (layer.kind == LayerKind::kGemm) stored.zero_points = Tensor(DataType::kInt8, stored.scales.shape());
     graph_.set_input(layer.node, layer.weight_input,
-                     forms::emit_dequantize(graph_, old_weight.name(), weight.weight, layer.node));
+                     forms::emit_dequantize(graph_, old_weight.name(), stored, layer.node));
     erase_if_unread(old_weight);
     if (weight.bias.empty()) return;
     const ValueRef old_bias = layer.node.input(layer.bias_input);
@@ -95,61 +99,6 @@ class Emitter {
   std::map<std::string, ValueRef> dequantized_;
 };
 
-/// The integers of one output under a scale, obeying the pair rule.
-struct Candidate {
-  std::vector<int8_t> codes;
-  double error = 0;
-};
-
-Candidate under_pair_rule(std::span<const float> weights, float scale, const numerics::ReductionLayout& layout) {
-  Candidate candidate;
-  candidate.codes.resize(weights.size());
-  const float scales[] = {scale};
-  numerics::quantize_channels(weights, {1, 1, static_cast<int64_t>(weights.size())}, scales, {},
-                              numerics::kInt8SymmetricRange, candidate.codes);
-  numerics::enforce_pair_rule(candidate.codes, layout);
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const double error = double{weights[i]} - double{scale} * candidate.codes[i];
-    candidate.error += error * error;
-  }
-  return candidate;
-}
-
-/// Where neighbours are large and of one sign, cutting them to |a + b| <= 128 costs more than a wider scale, which
-/// makes all of them smaller integers: the scale of least error is searched between the two.
-void obey_pair_rule(const Layer& layer, std::span<const float> weights, std::span<int8_t> codes,
-                    std::vector<float>& scales) {
-  constexpr int kSteps = 8;
-  const auto whole = reduction_of(layer);
-  numerics::ReductionLayout one = whole;  // the row of one output, its inputs side by side
-  one.outputs = 1;
-  one.channel_stride = whole.taps;
-  one.tap_stride = 1;
-  one.output_stride = whole.inputs();
-  std::vector<float> row(static_cast<size_t>(whole.inputs()));
-  for (int64_t o = 0; o < whole.outputs; ++o) {
-    const auto each = [&](auto&& f) {
-      size_t k = 0;
-      for (int64_t c = 0; c < whole.channels; ++c) {
-        for (int64_t t = 0; t < whole.taps; ++t) f(k++, static_cast<size_t>(whole.offset(o, c, t)));
-      }
-    };
-    each([&](size_t k, size_t at) { row[k] = weights[at]; });
-    float& scale = scales[static_cast<size_t>(o)];
-    Candidate best = under_pair_rule(row, scale, one);
-    float best_scale = scale;
-    for (int step = 1; step <= kSteps; ++step) {
-      const float wider = scale * (1 + static_cast<float>(step) / kSteps);
-      Candidate candidate = under_pair_rule(row, wider, one);
-      if (candidate.error >= best.error) continue;
-      best = std::move(candidate);
-      best_scale = wider;
-    }
-    scale = best_scale;
-    each([&](size_t k, size_t at) { codes[at] = best.codes[k]; });
-  }
-}
-
 Tensor scales_tensor(const std::vector<float>& scales) {
   return Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales);
 }
@@ -160,12 +109,13 @@ LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::
                            float input_scale, const Target& target) {
   const auto values = weight.as<float>();
   const auto layout = channels_of(layer);
-  auto quantized = numerics::quantize_weights(values, layout, {});
-  LayerWeight result;
-  result.scales = quantized.scales;
   // Depthwise kernels add up one channel at a time, in 32 bits.
   const bool pairs = target.needs_pair_rule() && !layer.is_depthwise();
-  if (pairs) obey_pair_rule(layer, values, quantized.values, result.scales);
+  int64_t moved = 0;
+  auto quantized = pairs ? numerics::quantize_in_pairs(values, layout, reduction_of(layer), {}, moved)
+                         : numerics::quantize_weights(values, layout, {});
+  LayerWeight result;
+  result.scales = quantized.scales;
   if (bias) {
     const auto reals = bias->to_float();
     const int64_t headroom = layer.inputs / layer.groups * layer.kernel * 255 * 127;

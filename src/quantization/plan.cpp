@@ -20,8 +20,6 @@ struct Value {
   bool read_by_others = false;      ///< something reads it that knows float only
 };
 
-bool leaves_int8(const Unit& unit) { return unit.kind != UnitKind::kProduct; }
-
 std::map<std::string, Value> values_of(Model& model, const std::vector<Unit>& units) {
   std::map<std::string, Value> values;
   std::map<const onnx::NodeProto*, size_t> unit_of;

@@ -29,6 +29,32 @@ NodeRef absorbed_activation(const NodeRef& node) {
   return next && is_implied_by_range(next) && next.input_name(0) == node.output_name(0) ? next : NodeRef();
 }
 
+/// An activation that the runtime's float convolution computes in passing.
+bool feeds_activation(const ValueRef& value) {
+  for (const Use& use : value.uses()) {
+    for (const char* const op : {"HardSigmoid", "Sigmoid", "Tanh", "LeakyRelu", "Clip"}) {
+      if (use.node.is(op)) return true;
+    }
+  }
+  return false;
+}
+
+/// What the runtime would do to a quantized product before it looks for quantized ones: a Gemm takes the activation
+/// behind it along, a matrix product of rank 2 the Add, and either then dequantizes its weight in every Run.
+std::string trap_behind(const NodeRef& node, int input_rank) {
+  const NodeRef next = analysis::sole_consumer(node.output());
+  if (!next) return "";
+  if (node.is("Gemm")) {
+    for (const char* const op : {"Sigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "HardSigmoid",
+                                 "ThresholdedRelu"}) {
+      if (next.is(op)) return "the runtime fuses " + std::string(op) + " into the float Gemm first";
+    }
+    return "";
+  }
+  if (input_rank == 2 && next.is("Add")) return "the runtime makes a float Gemm of MatMul and Add first";
+  return "";
+}
+
 std::string refusal(const Layer& layer) {
   const NodeRef& node = layer.node;
   if (node.graph().parent() != nullptr) return "in a subgraph body: its values are not observed";
@@ -124,8 +150,15 @@ class Finder {
     if (layer.kind == LayerKind::kConv) {
       unit.kind = UnitKind::kConv;
       unit.activation = absorbed_activation(layer.node);
+      unit.lone_activation = !unit.activation && feeds_activation(layer.node.output());
     } else {
       unit.kind = UnitKind::kProduct;
+      reason = trap_behind(layer.node, type.rank());
+      if (!reason.empty()) {
+        refused_.push_back({layer, reason});
+        return;
+      }
+      if (layer.kind == LayerKind::kGemm) unit.activation = absorbed_activation(layer.node);
       unit.rows = rows_of(type);
       unit.channel_axis = std::max(0, types_.find(layer.node.output()).rank() - 1);
       unit.input_channel_axis = std::max(0, type.rank() - 1);
@@ -181,7 +214,7 @@ class Finder {
       return;
     }
     // The integers of a graph output would have to leave in float under the same name.
-    if (unit.kind != UnitKind::kProduct && last.output().is_graph_output()) {
+    if (leaves_int8(unit) && last.output().is_graph_output()) {
       if (!unit.layer.output.empty()) refused_.push_back({unit.layer, "its output is an output of the graph"});
       return;
     }
@@ -195,6 +228,8 @@ class Finder {
 };
 
 }  // namespace
+
+bool leaves_int8(const Unit& unit) { return unit.kind != UnitKind::kProduct || unit.activation; }
 
 std::vector<Unit> rebind(Model& clone, const std::vector<Unit>& units) {
   Graph& graph = clone.graph();
