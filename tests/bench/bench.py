@@ -142,10 +142,12 @@ class Ended:
             os.close(write_end)
             process.wait()
             with os.fdopen(read_end) as pipe:
-                code, seconds, peak = pipe.read().split()
+                told = pipe.read().split()
             output.seek(0)
             self.text = output.read().decode(errors="replace")
-        self.code, self.seconds, self.peak_mb = int(code), float(seconds), float(peak)
+        if not told:
+            raise RuntimeError(f"{command[0]} cannot be started: {self.text.strip().splitlines()[-1:]}")
+        self.code, self.seconds, self.peak_mb = int(told[0]), float(told[1]), float(told[2])
         self.timed_out = self.seconds >= timeout
 
 

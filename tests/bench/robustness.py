@@ -158,8 +158,15 @@ def main():
         file.write(EXACT)
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         work = [pool.submit(examine, model, options, exact_recipe) for model in models]
-        for done in concurrent.futures.as_completed(work):
-            model, found = done.result()
+        for count, done in enumerate(concurrent.futures.as_completed(work), 1):
+            if count % 50 == 0:
+                print(f"{count} of {len(models)} models", file=sys.stderr, flush=True)
+            try:
+                model, found = done.result()
+            except RuntimeError as error:  # the program is being built anew
+                print(error, file=sys.stderr, flush=True)
+                counts["inspect"]["not started"] += 1
+                continue
             for what, verdict, text in found:
                 counts[what][verdict.split(":")[0]] += 1
                 if verdict.split()[0].rstrip(":") in ("CRASH", "INVALID", "DIFFERS"):
