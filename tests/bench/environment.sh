@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: where the program is ($program), and a Python of their own ($python).
 set -euo pipefail
+export PYTHONDONTWRITEBYTECODE=1
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$bench/../.." && pwd)
 
