@@ -27,10 +27,19 @@ namespace mcompress {
 namespace {
 
 constexpr int kLatencyPairs = 100;
-constexpr double kLatencySeconds = 20;
+constexpr double kLatencySeconds = 5;
+constexpr size_t kFallbackSamples = 64;
 constexpr size_t kValidationSamples = 8;
 constexpr uint64_t kFullValidationBelow = uint64_t{1} << 30;
 constexpr uint64_t kGzipBelow = uint64_t{256} << 20;
+
+/// At most `count` samples, evenly spread.
+std::shared_ptr<const Dataset> some_of(const std::shared_ptr<const Dataset>& data, size_t count) {
+  if (data->size() <= count) return data;
+  std::vector<size_t> indices(count);
+  for (size_t i = 0; i < count; ++i) indices[i] = i * data->size() / count;
+  return subset(data, std::move(indices), data->description());
+}
 
 /// One run; members are what its stages hand on.
 class Run {
@@ -164,11 +173,12 @@ class Run {
     }
     if (!final_evaluator_) final_evaluator_ = step_evaluator_;
     if (!final_evaluator_ && roles_.calibration) {
-      // Nothing decides, and nothing else is there: agreement on what was calibrated on is better than silence.
-      final_evaluator_ =
-          make_evaluator(options_.runtime, roles_.calibration, *baseline_, evaluator_options());
-      report_.warnings.push_back(
-          "the metric is of the calibration data: give --data evaluation=FILE for one of unseen data");
+      // Nothing decides, and nothing else is there: a figure of what was calibrated on is better than silence.
+      final_evaluator_ = make_evaluator(options_.runtime, some_of(roles_.calibration, kFallbackSamples),
+                                        *baseline_, evaluator_options());
+      report_.warnings.push_back("the metric is of " +
+                                 std::to_string(final_evaluator_->data().size()) +
+                                 " calibration samples: give --data evaluation=FILE for one of unseen data");
     }
     if (final_evaluator_) {
       const auto& metric = final_evaluator_->metric();

@@ -10,6 +10,7 @@
 #include "calibration/channel_sums.h"
 #include "numerics/observer.h"
 #include "numerics/range_choice.h"
+#include "support/parallel_for.h"
 
 namespace mcompress {
 namespace {
@@ -91,7 +92,12 @@ class Calibration final : public CalibrationService {
     for_each_tap(*runtime_, model, *data_, names, kTapBudget, threads_,
                  [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
                    progress.seen(sample);
-                   for (size_t i = 0; i < group.size(); ++i) watch(known[group[i]], group[i], tensors[i], sample);
+                   // Each value has statistics of its own: the order among values does not matter.
+                   parallel_for(0, static_cast<int64_t>(group.size()), 1, [&](int64_t begin, int64_t end) {
+                     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+                       watch(known.at(group[i]), group[i], tensors[i], sample);
+                     }
+                   });
                  });
   }
 

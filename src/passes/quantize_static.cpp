@@ -20,6 +20,7 @@
 //
 // Jacob et al. 2018 (integer arithmetic); Krishnamoorthi 2018 (per-channel weights).
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -42,7 +43,7 @@ using quantization::ValueParams;
 
 constexpr int64_t kQdqOpset = 13;           // per-channel DequantizeLinear
 constexpr int64_t kStoreOverhead = 400;     // bytes that Cast, Mul and their names take in the file
-constexpr size_t kDamageSamples = 48;
+constexpr size_t kDamageSamples = 32;
 
 enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
@@ -93,13 +94,18 @@ class QuantizeStatic final : public Pass {
     const auto units = quantization::find_units(model, types, changed ? select_again(model, context) : selected, refused);
     for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
     const quantization::CostModel costs(context.target());
-    observe(model, context, units);
+    const auto plan_with = [&](const std::set<std::string>& in_float) {
+      return quantization::make_plan(model, types, units, costs, in_float, where_ == Where::kPays);
+    };
+    // What goes back to float later takes others along, never the other way: only this much is to be watched.
+    const Plan widest = plan_with({});
+    observe(model, context, units, widest);
     const auto params = value_params(model, context, units);
     const auto weights = quantize_weights(units, params, context.target());
     score(model, context, units, params, weights);
     std::set<std::string> in_float = unobserved(units, params);
-    const Plan plan = choose(model, context, types, units, costs, params, weights, in_float);
-    report_decisions(context, units, plan, in_float, costs);
+    const Plan plan = choose(model, context, units, plan_with, params, weights, in_float);
+    report_decisions(context, units, widest, plan, costs);
     const auto leftover = store_candidates(units, plan, refused);
     const int emitted = quantization::emit_plan(model, units, plan.in_int8, params, weights);
     context.count("layers in int8", emitted);
@@ -143,9 +149,11 @@ class QuantizeStatic final : public Pass {
     return true;
   }
 
-  void observe(Model& model, PassContext& context, const std::vector<Unit>& units) const {
+  void observe(Model& model, PassContext& context, const std::vector<Unit>& units, const Plan& plan) const {
     std::map<std::string, int> axes;
-    for (const Unit& unit : units) {
+    for (size_t i = 0; i < units.size(); ++i) {
+      const Unit& unit = units[i];
+      if (!plan.in_int8[i]) continue;
       for (const auto& input : unit.inputs) axes.try_emplace(input, -1);
       axes.try_emplace(unit.output, -1);
       if (!is_layer(unit)) continue;
@@ -226,13 +234,10 @@ class QuantizeStatic final : public Pass {
   }
 
   /// The plan, with as many of the noisiest layers in float as the tolerance asks for; adds them to `in_float`.
-  Plan choose(Model& model, PassContext& context, const ValueTypes& types, const std::vector<Unit>& units,
-              const quantization::CostModel& costs, const ValueParams& params,
+  Plan choose(Model& model, PassContext& context, const std::vector<Unit>& units,
+              const std::function<Plan(const std::set<std::string>&)>& plan_with, const ValueParams& params,
               const std::map<std::string, LayerWeight>& weights, std::set<std::string>& in_float) const {
-    const auto plan_without = [&](const std::set<std::string>& kept) {
-      return quantization::make_plan(model, types, units, costs, kept, where_ == Where::kPays);
-    };
-    Plan plan = plan_without(in_float);
+    Plan plan = plan_with(in_float);
     if (effort_ == Effort::kQuick) return plan;
     std::vector<std::pair<double, std::string>> noisiest;
     for (size_t i = 0; i < units.size(); ++i) {
@@ -250,7 +255,7 @@ class QuantizeStatic final : public Pass {
     const auto damage_with = [&](size_t count) {
       Model candidate = model.clone();
       quantization::emit_plan(candidate, quantization::rebind(candidate, units),
-                              plan_without(kept_with(count)).in_int8, params, weights);
+                              plan_with(kept_with(count)).in_int8, params, weights);
       return probe.damage(candidate);
     };
     const size_t count = quantization::least_count(noisiest.size(), tolerance_,
@@ -258,11 +263,11 @@ class QuantizeStatic final : public Pass {
     if (count == 0) return plan;
     in_float = kept_with(count);
     context.count("layers back to float", static_cast<int64_t>(count));
-    return plan_without(in_float);
+    return plan_with(in_float);
   }
 
-  void report_decisions(PassContext& context, const std::vector<Unit>& units, const Plan& plan,
-                        const std::set<std::string>& in_float, const quantization::CostModel& costs) const {
+  void report_decisions(PassContext& context, const std::vector<Unit>& units, const Plan& widest, const Plan& plan,
+                        const quantization::CostModel& costs) const {
     for (size_t i = 0; i < units.size(); ++i) {
       const Unit& unit = units[i];
       if (!is_layer(unit)) continue;
@@ -273,9 +278,9 @@ class QuantizeStatic final : public Pass {
       const auto noise = noise_.find(unit.output);
       const auto cost = costs.unit(unit);
       std::string reason;
-      if (in_float.contains(unit.output) && noise != noise_.end()) {
+      if (widest.in_int8[i] && noise != noise_.end()) {
         reason = "expected noise " + percent(noise->second) + " of its output";
-      } else if (in_float.contains(unit.output)) {
+      } else if (widest.in_int8[i]) {
         reason = "no calibration statistics";
       } else {
         reason = "does not pay: " + microseconds(cost.in_float) + " in float, " + microseconds(cost.in_int8) +

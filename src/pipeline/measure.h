@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,7 @@ class RunJudge final : public StepJudge {
   Inputs in_;
   PassManager& encoder_;
   GateFigures figures_;  ///< of the step measured last
+  std::map<std::string, uint64_t> encoded_sizes_;  ///< by fingerprint
 };
 
 }  // namespace mcompress
