@@ -46,7 +46,11 @@ class Run {
  public:
   Run(const std::filesystem::path& input, const std::filesystem::path& output, const Recipe& recipe,
       const PassRegistry& passes, const RunOptions& options)
-      : input_path_(input), output_path_(output), recipe_(recipe), passes_(passes), options_(options) {}
+      : input_path_(input),
+        output_path_(output),
+        recipe_(recipe),
+        passes_(passes),
+        options_(options) {}
 
   RunReport run() {
     const auto begin = std::chrono::steady_clock::now();
@@ -67,7 +71,8 @@ class Run {
     write_and_measure();
     report_.advice = advice_for(report_);
     report_.peak_bytes = support::peak_resident_bytes();
-    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    report_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return std::move(report_);
   }
 
@@ -109,8 +114,11 @@ class Run {
     const bool needs_runs =
         decides_by_metric(recipe_) || !recipe_.data.empty() || needs_runtime(recipe_.steps);
     if (needs_runs) {
-      throw Error(ErrorCode::kModel, input_path_.string() + ": does not load in ONNX Runtime: " + *why)
-          .hint("--ops-library FILE registers custom operators; passes that need no data work without it");
+      throw Error(ErrorCode::kModel,
+                  input_path_.string() + ": does not load in ONNX Runtime: " + *why)
+          .hint(
+              "--ops-library FILE registers custom operators; passes that need no data work "
+              "without it");
     }
     runs_ = false;
     report_.warnings.push_back("not run: the model does not load in ONNX Runtime: " + *why);
@@ -173,12 +181,14 @@ class Run {
     }
     if (!final_evaluator_) final_evaluator_ = step_evaluator_;
     if (!final_evaluator_ && roles_.calibration) {
-      // Nothing decides, and nothing else is there: a figure of what was calibrated on is better than silence.
-      final_evaluator_ = make_evaluator(options_.runtime, some_of(roles_.calibration, kFallbackSamples),
-                                        *baseline_, evaluator_options());
-      report_.warnings.push_back("the metric is of " +
-                                 std::to_string(final_evaluator_->data().size()) +
-                                 " calibration samples: give --data evaluation=FILE for one of unseen data");
+      // Nothing decides, and nothing else is there: a figure of what was calibrated on is better
+      // than silence.
+      final_evaluator_ =
+          make_evaluator(options_.runtime, some_of(roles_.calibration, kFallbackSamples),
+                         *baseline_, evaluator_options());
+      report_.warnings.push_back(
+          "the metric is of " + std::to_string(final_evaluator_->data().size()) +
+          " calibration samples: give --data evaluation=FILE for one of unseen data");
     }
     if (final_evaluator_) {
       const auto& metric = final_evaluator_->metric();
@@ -218,7 +228,8 @@ class Run {
 
   void encode_and_mark() {
     if (recipe_.encode) {
-      const bool last_is_encode = !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
+      const bool last_is_encode =
+          !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
       if (!last_is_encode && passes_.contains("encode-weights")) {
         const auto outcome = manager_->run(*model_, plain_step("encode-weights"));
         if (outcome.changed) {
@@ -245,7 +256,8 @@ class Run {
 
   Validate validate() const {
     if (options_.validate != Validate::kAuto) return options_.validate;
-    return report_.size_before.file_bytes < kFullValidationBelow ? Validate::kFull : Validate::kLayers;
+    return report_.size_before.file_bytes < kFullValidationBelow ? Validate::kFull
+                                                                 : Validate::kLayers;
   }
 
   void write_and_measure() {
@@ -258,7 +270,8 @@ class Run {
     model_->save(output_path_, options_.save);
     Model written = Model::load(output_path_);
     if (!(written.fingerprint() == model_->fingerprint())) {
-      throw Error(ErrorCode::kBug, output_path_.string() + ": reads back differently than it was written")
+      throw Error(ErrorCode::kBug,
+                  output_path_.string() + ": reads back differently than it was written")
           .hint("report this with the model and the recipe");
     }
     written.state() = model_->state();
@@ -267,20 +280,22 @@ class Run {
 
   void measure_written(Model& written) {
     report_.output_hash = support::hash_file(output_path_).hex();
-    report_.size_after = size_figure(written, runs_ ? context_->sample_types(written) : ValueTypes());
+    report_.size_after =
+        size_figure(written, runs_ ? context_->sample_types(written) : ValueTypes());
     context_->forget_types();
     if (report_.size_after.file_bytes < kGzipBelow) {
       report_.size_after.gzip_bytes = support::gzip_size(output_path_);
     }
     if (runs_) measure_running(written);
-    report_.layers = layer_table({.before = &*baseline_,
-                                  .after = &written,
-                                  .types = &types_,
-                                  .decisions = &decisions_,
-                                  .steps = &report_.steps,
-                                  .runtime = runs_ && options_.measure_layers ? options_.runtime.get() : nullptr,
-                                  .data = roles_.any().get(),
-                                  .sample = sample_});
+    report_.layers =
+        layer_table({.before = &*baseline_,
+                     .after = &written,
+                     .types = &types_,
+                     .decisions = &decisions_,
+                     .steps = &report_.steps,
+                     .runtime = runs_ && options_.measure_layers ? options_.runtime.get() : nullptr,
+                     .data = roles_.any().get(),
+                     .sample = sample_});
     judge_constraints();
   }
 
@@ -294,14 +309,15 @@ class Run {
     }
     if (options_.measure_latency && sample_) {
       try {
-        figures_.latency = latency_pair(*options_.runtime, *baseline_, written, *sample_, kLatencyPairs,
-                                        kLatencySeconds);
+        figures_.latency = latency_pair(*options_.runtime, *baseline_, written, *sample_,
+                                        kLatencyPairs, kLatencySeconds);
         report_.latency_before = figures_.latency->baseline;
         report_.latency_after = figures_.latency->candidate;
       } catch (const Error& error) {
         if (has_real_sample_ || error.code() == ErrorCode::kInterrupted) throw;
         sample_.reset();
-        report_.warnings.push_back("no latency: the model does not run on zeros; give --data evaluation=FILE");
+        report_.warnings.push_back(
+            "no latency: the model does not run on zeros; give --data evaluation=FILE");
       }
     }
     report_.session_before = session_figure_of_child(options_.self_program, input_path_);

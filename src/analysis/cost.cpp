@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "analysis/weights.h"
+#include "forms/stored_form.h"
 #include "mcompress/layer.h"
 
 namespace mcompress::analysis {
@@ -109,9 +112,38 @@ uint64_t bytes_of(const ValueRef& constant) {
   return packed_bytes(constant.constant_type(), element_count(constant.constant_shape()));
 }
 
-void add_constant_to(ModelCost& cost, const ValueRef& constant) {
+using ValueKey = std::pair<const Graph*, std::string>;
+
+/// Constants that are only pieces of a stored form: they count as the weight that the form stands
+/// for.
+std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model) {
+  std::set<ValueKey> pieces;
+  const auto inside = forms::form_nodes(model);
+  for (Graph* const graph : model.graphs()) {
+    for (const NodeRef node : graph->nodes()) {
+      if (!inside.contains(node.proto())) continue;
+      const ValueRef end = node.output();
+      const auto uses = end.uses();
+      const bool is_end =
+          end.is_graph_output() || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+            return !inside.contains(use.node.proto());
+          });
+      const auto form = is_end ? forms::recognise(end) : std::nullopt;
+      if (!form) continue;
+      for (const ValueRef& constant : form->constants)
+        pieces.insert({&constant.scope(), constant.name()});
+      if (!is_weight_type(form->type)) continue;
+      cost.parameters += static_cast<uint64_t>(element_count(form->shape));
+      cost.nonzeros += count_nonzeros(form->decode());
+    }
+  }
+  return pieces;
+}
+
+void add_constant_to(ModelCost& cost, const ValueRef& constant, const std::set<ValueKey>& pieces) {
   cost.weight_bytes += bytes_of(constant);
-  if (!is_weight_type(constant.constant_type())) return;
+  const bool is_piece = pieces.contains({&constant.scope(), constant.name()});
+  if (is_piece || !is_weight_type(constant.constant_type())) return;
   cost.parameters += static_cast<uint64_t>(element_count(constant.constant_shape()));
   if (const auto tensor = constant.constant()) cost.nonzeros += count_nonzeros(*tensor);
 }
@@ -138,15 +170,16 @@ NodeCost node_cost(const NodeRef& node, const ValueTypes& types) {
 
 ModelCost model_cost(Model& model, const ValueTypes& types) {
   ModelCost cost;
+  const auto pieces = add_forms_to(cost, model);
   for (Graph* graph : model.graphs()) {
     for (const std::string& name : graph->initializers()) {
       const ValueRef value = graph->find(name);
-      if (value && value.is_constant()) add_constant_to(cost, value);
+      if (value && value.is_constant()) add_constant_to(cost, value, pieces);
     }
     for (const NodeRef node : graph->nodes()) {
       if (node.is("Constant")) {
         const ValueRef value = node.output(0);
-        if (value && value.is_constant()) add_constant_to(cost, value);
+        if (value && value.is_constant()) add_constant_to(cost, value, pieces);
         continue;
       }
       const auto macs = macs_of(node, types);

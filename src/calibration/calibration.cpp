@@ -19,11 +19,15 @@ constexpr size_t kTapBudget = size_t{192} << 20;
 
 numerics::RangeMethod method_of(RangeMethod method) {
   switch (method) {
-    case RangeMethod::kPercentile: return numerics::RangeMethod::kPercentile;
-    case RangeMethod::kEntropy: return numerics::RangeMethod::kEntropy;
-    case RangeMethod::kMse: return numerics::RangeMethod::kMse;
+    case RangeMethod::kPercentile:
+      return numerics::RangeMethod::kPercentile;
+    case RangeMethod::kEntropy:
+      return numerics::RangeMethod::kEntropy;
+    case RangeMethod::kMse:
+      return numerics::RangeMethod::kMse;
     case RangeMethod::kMinMax:
-    case RangeMethod::kMovingAverage: break;
+    case RangeMethod::kMovingAverage:
+      break;
   }
   return numerics::RangeMethod::kMinMax;
 }
@@ -67,8 +71,8 @@ class GroupProgress {
 
 class Calibration final : public CalibrationService {
  public:
-  Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data, int threads,
-              std::shared_ptr<Progress> progress)
+  Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data,
+              int threads, std::shared_ptr<Progress> progress)
       : runtime_(std::move(runtime)),
         data_(std::move(data)),
         threads_(threads),
@@ -81,7 +85,8 @@ class Calibration final : public CalibrationService {
     std::vector<std::string> names;
     for (const auto& value : values) {
       const auto it = known.find(value.name);
-      if (it != known.end() && (value.channel_axis < 0 || it->second.channel_axis == value.channel_axis)) {
+      if (it != known.end() &&
+          (value.channel_axis < 0 || it->second.channel_axis == value.channel_axis)) {
         continue;
       }
       known.erase(value.name);
@@ -89,16 +94,17 @@ class Calibration final : public CalibrationService {
       names.push_back(value.name);
     }
     GroupProgress progress(progress_.get(), data_->size());
-    for_each_tap(*runtime_, model, *data_, names, kTapBudget, threads_,
-                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
-                   progress.seen(sample);
-                   // Each value has statistics of its own: the order among values does not matter.
-                   parallel_for(0, static_cast<int64_t>(group.size()), 1, [&](int64_t begin, int64_t end) {
-                     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-                       watch(known.at(group[i]), group[i], tensors[i], sample);
-                     }
-                   });
-                 });
+    for_each_tap(
+        *runtime_, model, *data_, names, kTapBudget, threads_,
+        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+          progress.seen(sample);
+          // Each value has statistics of its own: the order among values does not matter.
+          parallel_for(0, static_cast<int64_t>(group.size()), 1, [&](int64_t begin, int64_t end) {
+            for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+              watch(known.at(group[i]), group[i], tensors[i], sample);
+            }
+          });
+        });
   }
 
   std::optional<ValueRange> range(const Model& model, const std::string& value,
@@ -117,10 +123,11 @@ class Calibration final : public CalibrationService {
       return range;
     }
     const auto chosen = numerics::choose_range(
-        watched.histogram, {.method = method_of(options.method),
-                            .range = numerics::int_range(options.bits, options.symmetric, options.symmetric),
-                            .symmetric = options.symmetric,
-                            .percentile = options.percentile / 100});
+        watched.histogram,
+        {.method = method_of(options.method),
+         .range = numerics::int_range(options.bits, options.symmetric, options.symmetric),
+         .symmetric = options.symmetric,
+         .percentile = options.percentile / 100});
     range.low = chosen.low;
     range.high = chosen.high;
     return range;
@@ -140,11 +147,12 @@ class Calibration final : public CalibrationService {
     std::iota(first.begin(), first.end(), size_t{0});
     const auto part = subset(data_, std::move(first), data_->description());
     GroupProgress progress(progress_.get(), part->size());
-    for_each_tap(*runtime_, model, *part, values, kTapBudget, threads_,
-                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
-                   progress.seen(sample);
-                   visit(sample, group, tensors);
-                 });
+    for_each_tap(
+        *runtime_, model, *part, values, kTapBudget, threads_,
+        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+          progress.seen(sample);
+          visit(sample, group, tensors);
+        });
   }
 
  private:
@@ -162,9 +170,10 @@ class Calibration final : public CalibrationService {
     const auto values = tensor.as<float>();
     const auto extent = watched.histogram.add(values);
     if (extent.non_finite > 0) {
-      throw Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(extent.non_finite) +
-                                        " NaN or infinite elements on sample " + std::to_string(sample) +
-                                        " of " + data_->description())
+      throw Error(ErrorCode::kData, "value '" + name + "' has " +
+                                        std::to_string(extent.non_finite) +
+                                        " NaN or infinite elements on sample " +
+                                        std::to_string(sample) + " of " + data_->description())
           .hint("leave the sample out, or check the model with mcompress evaluate");
     }
     watched.moving.add(extent);
@@ -190,9 +199,11 @@ class Calibration final : public CalibrationService {
 }  // namespace
 
 std::shared_ptr<CalibrationService> make_calibration(std::shared_ptr<RuntimeService> runtime,
-                                                     std::shared_ptr<const Dataset> data, int threads,
+                                                     std::shared_ptr<const Dataset> data,
+                                                     int threads,
                                                      std::shared_ptr<Progress> progress) {
-  return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads, std::move(progress));
+  return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads,
+                                       std::move(progress));
 }
 
 }  // namespace mcompress

@@ -7,8 +7,8 @@
 namespace mcompress::calibration {
 namespace {
 
-/// Of a run of values that lie side by side: float lanes over short blocks, so that the compiler can use
-/// SIMD, added up in double.
+/// Of a run of values that lie side by side: float lanes over short blocks, so that the compiler
+/// can use SIMD, added up in double.
 struct RunSums {
   double sum = 0, square = 0;
   float min = std::numeric_limits<float>::max();

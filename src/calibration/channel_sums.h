@@ -9,8 +9,8 @@
 
 namespace mcompress::calibration {
 
-/// Mean, mean square and extremes of each channel over batches, in double. A value whose number of channels
-/// changes between samples has no channels: it is dropped from then on.
+/// Mean, mean square and extremes of each channel over batches, in double. A value whose number of
+/// channels changes between samples has no channels: it is dropped from then on.
 class ChannelSums {
  public:
   void add(std::span<const float> values, const numerics::ChannelLayout& layout);

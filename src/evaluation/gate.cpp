@@ -51,8 +51,10 @@ GateVerdict judge(std::string_view quantity, std::string_view text, const Limit&
   verdict.measured_text = format_value(quantity, limit, value);
   const double decisive = !strict ? value : limit.at_most ? high : low;
   // Comparisons with NaN are false: what could not be measured does not hold.
-  verdict.holds =
-      std::isfinite(value) && (limit.at_most ? decisive <= limit.value : decisive >= limit.value);
+  // 98.6 % less 98.3 % is a hair above 0.3 points in binary; the limit as written is meant to hold.
+  const double slack = 1e-9 * std::abs(limit.value);
+  verdict.holds = std::isfinite(value) && (limit.at_most ? decisive <= limit.value + slack
+                                                         : decisive >= limit.value - slack);
   verdict.uncertain = low < high && low <= limit.value && limit.value <= high;
   return verdict;
 }

@@ -20,7 +20,8 @@ ValueInfo to_value_info(const onnx::ValueInfoProto& proto) {
   return info;
 }
 
-void fill_attribute(onnx::AttributeProto& proto, const Attribute& attribute, ir::PayloadStore& store) {
+void fill_attribute(onnx::AttributeProto& proto, const Attribute& attribute,
+                    ir::PayloadStore& store) {
   using A = onnx::AttributeProto;
   proto.Clear();
   proto.set_name(attribute.name);
@@ -108,7 +109,8 @@ NodeRef Graph::insert(NodeSpec spec, NodeRef before) {
   for (const auto& attribute : spec.attributes) {
     fill_attribute(*node->add_attribute(), attribute, *impl.payloads);
   }
-  auto place = Index::Place{.key = ++index_->next_key, .phase = 0, .sequence = ++index_->next_sequence};
+  auto place =
+      Index::Place{.key = ++index_->next_key, .phase = 0, .sequence = ++index_->next_sequence};
   if (before) {
     const auto anchor = index_->places.find(before.proto());
     if (anchor == index_->places.end()) bug("a node is inserted before one of another graph");
@@ -147,8 +149,7 @@ ValueRef Graph::replace_uses(const ValueRef& from, const ValueRef& to) {
   if (from == to) return to;
   Graph& scope = from.scope();
   const auto outputs = scope.index_->output_uses.find(from.name());
-  const bool is_output =
-      outputs != scope.index_->output_uses.end() && !outputs->second.empty();
+  const bool is_output = outputs != scope.index_->output_uses.end() && !outputs->second.empty();
   if (is_output) {
     const NodeRef producer = to.producer();
     const bool can_move = producer && &to.scope() == &scope && !to.is_graph_output();
@@ -191,11 +192,14 @@ ValueRef Graph::supersede(const ValueRef& old, const ValueRef& now) {
   };
   for (const Use& use : old_uses) reread(use);
   for (const Use& use : now_uses) reread(use);
-  // What `now` computed under its own name in the input model is known by the new one.
+  // What `now` was called in the input model is what its layer is known by there.
   const auto origin = state.origin.find(former);
   if (origin != state.origin.end()) {
-    state.origin[name] = origin->second;
-    state.origin.erase(former);
+    const std::string was = origin->second;
+    state.origin.erase(origin);
+    state.origin[name] = was;
+  } else if (model_->impl().original_names->contains(former)) {
+    state.origin[name] = former;
   }
   return {&scope, name};
 }
@@ -262,7 +266,8 @@ void Graph::set_attribute(NodeRef node, Attribute attribute) {
   if (it != attributes.end() && (it->has_g() || it->graphs_size() > 0)) {
     bug("attribute " + attribute.name + " of " + node.label() + " is a graph");
   }
-  fill_attribute(it != attributes.end() ? *it : *attributes.Add(), attribute, *model_->impl().payloads);
+  fill_attribute(it != attributes.end() ? *it : *attributes.Add(), attribute,
+                 *model_->impl().payloads);
 }
 
 void Graph::remove_attribute(NodeRef node, std::string_view name) {
@@ -339,16 +344,16 @@ void Graph::erase_initializer(const std::string& name) {
   }
   ++model_->impl().edits;
   auto* const tensors = proto_->mutable_initializer();
-  const auto at = std::find(tensors->pointer_begin(), tensors->pointer_end(),
-                            definition->second.initializer);
+  const auto at =
+      std::find(tensors->pointer_begin(), tensors->pointer_end(), definition->second.initializer);
   tensors->DeleteSubrange(static_cast<int>(at - tensors->pointer_begin()), 1);
   remove_value_info(*proto_, name);
   const bool listed = definition->second.is_input;
   index_->definitions.erase(definition);
   if (!listed) return;
   auto* const inputs = proto_->mutable_input();
-  const auto input = std::find_if(inputs->begin(), inputs->end(),
-                                  [&](const auto& i) { return i.name() == name; });
+  const auto input =
+      std::find_if(inputs->begin(), inputs->end(), [&](const auto& i) { return i.name() == name; });
   if (input != inputs->end()) inputs->erase(input);
 }
 

@@ -7,7 +7,10 @@
 namespace mcompress {
 
 Graph::Graph(Model* model, Graph* parent, NodeRef owner, onnx::GraphProto* proto)
-    : model_(model), parent_(parent), owner_(owner), proto_(proto),
+    : model_(model),
+      parent_(parent),
+      owner_(owner),
+      proto_(proto),
       index_(std::make_unique<Index>()) {
   index_->define(*this);
   auto& impl = model_->impl();
@@ -39,8 +42,8 @@ void Graph::Index::define(Graph& graph) {
       it->second = definition;
       return;
     }
-    throw Error(ErrorCode::kModel, "value '" + name + "' is defined twice in graph '" +
-                                       graph.name() + "'");
+    throw Error(ErrorCode::kModel,
+                "value '" + name + "' is defined twice in graph '" + graph.name() + "'");
   };
   for (const auto& input : graph.proto_->input()) {
     add(input.name(), {.kind = Kind::kInput, .is_input = true});
@@ -65,11 +68,11 @@ void Graph::Index::define_outputs(Graph& graph, onnx::NodeProto* node) {
   for (int i = 0; i < node->output_size(); ++i) {
     const std::string& name = node->output(i);
     if (name.empty()) continue;
-    const auto [it, fresh] =
-        definitions.try_emplace(name, Definition{.kind = Kind::kNodeOutput, .node = node, .output = i});
+    const auto [it, fresh] = definitions.try_emplace(
+        name, Definition{.kind = Kind::kNodeOutput, .node = node, .output = i});
     if (!fresh) {
-      throw Error(ErrorCode::kBug, "value '" + name + "' would be defined twice in graph '" +
-                                       graph.name() + "'");
+      throw Error(ErrorCode::kBug,
+                  "value '" + name + "' would be defined twice in graph '" + graph.name() + "'");
     }
     graph.model_->impl().names.insert(name);
   }

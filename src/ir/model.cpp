@@ -14,8 +14,8 @@ constexpr uint64_t kAutoExternalAbove = uint64_t{1800} << 20;  // protobuf's rea
 
 /// Oldest IR version that may carry an opset (onnx/docs/Versioning.md).
 int64_t ir_for_opset(int64_t opset) {
-  constexpr std::pair<int64_t, int64_t> kTable[] = {{9, 4},  {10, 5}, {11, 6},  {12, 7},  {15, 8},
-                                                    {19, 9}, {21, 10}, {23, 11}, {24, 12}, {25, 13}};
+  constexpr std::pair<int64_t, int64_t> kTable[] = {
+      {9, 4}, {10, 5}, {11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}, {23, 11}, {24, 12}, {25, 13}};
   int64_t ir = 3;
   for (const auto& [from, version] : kTable) {
     if (opset >= from) ir = version;
@@ -95,6 +95,9 @@ Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
   impl_->main.reset(new Graph(this, nullptr, {}, impl_->proto->mutable_graph()));
   for (Graph* const graph : graphs()) graph->index_->read(*graph);
   for (Graph* const graph : graphs()) graph->index_->sort(*graph);
+  if (!impl_->original_names) {
+    impl_->original_names = std::make_shared<const std::unordered_set<std::string>>(impl_->names);
+  }
 }
 
 namespace {
@@ -160,6 +163,7 @@ Model Model::clone() const {
   impl->payloads = impl_->payloads;
   impl->state = impl_->state;
   impl->edits = impl_->edits;
+  impl->original_names = impl_->original_names;
   return Model(std::move(impl));
 }
 
@@ -190,7 +194,8 @@ void write_rope(support::AtomicFile& file, const ir::Rope& rope) {
 constexpr uint64_t kExternalAlignment = 4096;  // lets a runtime map the tensors
 
 struct ExternalLayout {
-  std::vector<std::pair<ir::PayloadRange, uint64_t>> ranges;  ///< source and offset in the data file
+  std::vector<std::pair<ir::PayloadRange, uint64_t>>
+      ranges;  ///< source and offset in the data file
   uint64_t size = 0;
 };
 
@@ -204,9 +209,11 @@ ir::Rope external_rope(const onnx::ModelProto& proto, ir::PayloadStore& store,
         const auto [it, fresh] =
             placed.try_emplace({std::string(location), offset, length}, uint64_t{0});
         if (fresh) {
-          it->second = (layout.size + kExternalAlignment - 1) / kExternalAlignment * kExternalAlignment;
+          it->second =
+              (layout.size + kExternalAlignment - 1) / kExternalAlignment * kExternalAlignment;
           layout.ranges.emplace_back(
-              ir::PayloadRange{store.open("/" + std::string(location)), offset, length}, it->second);
+              ir::PayloadRange{store.open("/" + std::string(location)), offset, length},
+              it->second);
           layout.size = it->second + length;
         }
         return {{}, 0, data_name, it->second};
@@ -227,13 +234,15 @@ void write_external_data(const std::filesystem::path& path, const ExternalLayout
 /// Data files of earlier writes to the same output, which nothing refers to any more.
 void remove_old_data(const std::filesystem::path& model, const std::string& keep) {
   const std::string prefix = model.filename().string() + ".";
-  const auto folder = model.parent_path().empty() ? std::filesystem::path(".") : model.parent_path();
+  const auto folder =
+      model.parent_path().empty() ? std::filesystem::path(".") : model.parent_path();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    const bool ours = name.size() == prefix.size() + 8 + 5 && name.starts_with(prefix) &&
-                      name.ends_with(".data") &&
-                      name.find_first_not_of("0123456789abcdef", prefix.size()) == prefix.size() + 8;
+    const bool ours =
+        name.size() == prefix.size() + 8 + 5 && name.starts_with(prefix) &&
+        name.ends_with(".data") &&
+        name.find_first_not_of("0123456789abcdef", prefix.size()) == prefix.size() + 8;
     if (ours && name != keep) std::filesystem::remove(entry.path(), error);
   }
 }
@@ -272,7 +281,8 @@ Fingerprint Model::fingerprint() const {
   const ir::Rope rope = ir::expand_skeleton(
       proto().SerializeAsString(),
       [&](std::string_view location, uint64_t offset, uint64_t length) -> ir::StubReplacement {
-        const ir::PayloadRange range{impl_->payloads->open("/" + std::string(location)), offset, length};
+        const ir::PayloadRange range{impl_->payloads->open("/" + std::string(location)), offset,
+                                     length};
         return {{}, 0, impl_->payloads->content_hash(range).hex(), 0};
       });
   support::Hasher hasher;

@@ -21,6 +21,8 @@ struct Model::Impl {
   ModelState state;
   uint64_t edits = 0;
   std::unordered_set<std::string> names;  ///< of all values and nodes, for fresh ones
+  /// Names of the values that the model was loaded with; shared by its clones.
+  std::shared_ptr<const std::unordered_set<std::string>> original_names;
   std::unordered_map<std::string, int> next_suffix;
   std::unique_ptr<Graph> main;
   /// Bodies by the node that owns them, in attribute order.
@@ -36,7 +38,7 @@ struct Graph::Index {
   enum class Kind { kInput, kInitializer, kNodeOutput, kOpaque };
   struct Definition {
     Kind kind = Kind::kOpaque;
-    bool is_input = false;                   ///< also (or only) a graph input
+    bool is_input = false;  ///< also (or only) a graph input
     onnx::NodeProto* node = nullptr;
     int output = 0;
     onnx::TensorProto* initializer = nullptr;

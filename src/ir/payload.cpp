@@ -16,13 +16,15 @@ uint64_t parse_number(const std::string& text, const std::string& tensor, const 
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw Error(ErrorCode::kModel,
-                "tensor " + tensor + ": external data has " + key + " '" + text + "', not a number");
+    throw Error(ErrorCode::kModel, "tensor " + tensor + ": external data has " + key + " '" + text +
+                                       "', not a number");
   }
   return value;
 }
 
-Shape shape_of(const onnx::TensorProto& tensor) { return {tensor.dims().begin(), tensor.dims().end()}; }
+Shape shape_of(const onnx::TensorProto& tensor) {
+  return {tensor.dims().begin(), tensor.dims().end()};
+}
 
 template <class To, class Field>
 Tensor from_field(DataType type, Shape shape, const Field& field, const std::string& name) {
@@ -36,16 +38,18 @@ Tensor from_field(DataType type, Shape shape, const Field& field, const std::str
   const auto out = result.mutate();
   for (size_t i = 0; i * sizeof(To) < out.size(); ++i) {
     const To value = static_cast<To>(field.Get(static_cast<int>(i)));
-    std::memcpy(out.data() + i * sizeof(To), &value, std::min(sizeof(To), out.size() - i * sizeof(To)));
+    std::memcpy(out.data() + i * sizeof(To), &value,
+                std::min(sizeof(To), out.size() - i * sizeof(To)));
   }
   return result;
 }
 
-/// Values that stand in the typed fields of onnx.TensorProto, one element (or, below 8 bits, one byte)
-/// an entry.
+/// Values that stand in the typed fields of onnx.TensorProto, one element (or, below 8 bits, one
+/// byte) an entry.
 std::optional<Tensor> read_typed(const onnx::TensorProto& t, DataType type, Shape shape) {
   switch (type) {
-    case DataType::kFloat: return from_field<float>(type, std::move(shape), t.float_data(), t.name());
+    case DataType::kFloat:
+      return from_field<float>(type, std::move(shape), t.float_data(), t.name());
     case DataType::kDouble:
       return from_field<double>(type, std::move(shape), t.double_data(), t.name());
     case DataType::kInt64:
@@ -84,7 +88,8 @@ PayloadRange PayloadStore::spill(std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
   if (!spill_name_) {
     spill_name_ = std::make_unique<support::TemporaryFile>(".spill");
-    spill_descriptor_ = ::open(spill_name_->path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    spill_descriptor_ =
+        ::open(spill_name_->path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (spill_descriptor_ < 0) {
       throw Error(ErrorCode::kRuntime, spill_name_->path().string() + ": " + std::strerror(errno))
           .hint("set TMPDIR to a folder that can be written");
@@ -166,9 +171,10 @@ std::optional<Tensor> read_tensor(const onnx::TensorProto& tensor, PayloadStore&
   const size_t needed = packed_bytes(type, element_count(shape));
   const auto require = [&](uint64_t have) {
     if (have != needed) {
-      throw Error(ErrorCode::kModel, "tensor " + tensor.name() + ": shape " + to_string(shape) + " of " +
-                                         data_type_name(type) + " needs " + std::to_string(needed) +
-                                         " bytes, its payload has " + std::to_string(have));
+      throw Error(ErrorCode::kModel, "tensor " + tensor.name() + ": shape " + to_string(shape) +
+                                         " of " + data_type_name(type) + " needs " +
+                                         std::to_string(needed) + " bytes, its payload has " +
+                                         std::to_string(have));
     }
   };
   if (const auto range = payload_of(tensor, store)) {

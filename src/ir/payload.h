@@ -19,8 +19,8 @@ class TensorProto;
 
 namespace mcompress::ir {
 
-/// The files that hold large payloads: originals, and one private append-only spill file for what was
-/// changed. Shared between clones of a model; thread-safe.
+/// The files that hold large payloads: originals, and one private append-only spill file for what
+/// was changed. Shared between clones of a model; thread-safe.
 class PayloadStore {
  public:
   /// Opens `path` (canonical) once.
@@ -51,8 +51,8 @@ class PayloadStore {
   ~PayloadStore();
 };
 
-/// Where an external stub points: location, offset, length as text of external_data; nullopt when the
-/// payload is inside the proto.
+/// Where an external stub points: location, offset, length as text of external_data; nullopt when
+/// the payload is inside the proto.
 struct StubEntries {
   std::string location;
   uint64_t offset = 0;

@@ -16,7 +16,8 @@ const onnx::AttributeProto* find_attribute(const onnx::NodeProto& node, std::str
   return nullptr;
 }
 
-/// The tensor of a Constant node, whichever attribute it is given by; nullptr for strings and sparse ones.
+/// The tensor of a Constant node, whichever attribute it is given by; nullptr for strings and
+/// sparse ones.
 std::unique_ptr<onnx::TensorProto> constant_of(const onnx::NodeProto& node) {
   auto tensor = std::make_unique<onnx::TensorProto>();
   for (const auto& attribute : node.attribute()) {
@@ -109,7 +110,8 @@ DataType ValueRef::constant_type() const {
         definition.is_input && !scope_->model().impl().initializers_are_inputs();
     return overridable ? DataType::kUndefined : known(definition.initializer->data_type());
   }
-  if (definition.node == nullptr || !is_constant_node(*definition.node)) return DataType::kUndefined;
+  if (definition.node == nullptr || !is_constant_node(*definition.node))
+    return DataType::kUndefined;
   const auto* const value = find_attribute(*definition.node, "value");
   if (value != nullptr && value->has_t()) return known(value->t().data_type());
   const auto tensor = constant_of(*definition.node);
@@ -136,9 +138,7 @@ std::optional<Tensor> ValueRef::constant() const {
 
 // ---- NodeRef ----
 
-bool NodeRef::alive() const {
-  return proto_ != nullptr && graph_->index_->places.contains(proto_);
-}
+bool NodeRef::alive() const { return proto_ != nullptr && graph_->index_->places.contains(proto_); }
 
 const std::string& NodeRef::op() const { return proto_->op_type(); }
 

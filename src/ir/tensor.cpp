@@ -82,17 +82,28 @@ void for_each_value(const Tensor& tensor, F&& f) {
     }
   };
   switch (tensor.type()) {
-    case DataType::kFloat: return walk(float{});
-    case DataType::kDouble: return walk(double{});
-    case DataType::kUint8: return walk(uint8_t{});
-    case DataType::kInt8: return walk(int8_t{});
-    case DataType::kUint16: return walk(uint16_t{});
-    case DataType::kInt16: return walk(int16_t{});
-    case DataType::kUint32: return walk(uint32_t{});
-    case DataType::kInt32: return walk(int32_t{});
-    case DataType::kUint64: return walk(uint64_t{});
-    case DataType::kInt64: return walk(int64_t{});
-    case DataType::kBool: return walk(bool{});
+    case DataType::kFloat:
+      return walk(float{});
+    case DataType::kDouble:
+      return walk(double{});
+    case DataType::kUint8:
+      return walk(uint8_t{});
+    case DataType::kInt8:
+      return walk(int8_t{});
+    case DataType::kUint16:
+      return walk(uint16_t{});
+    case DataType::kInt16:
+      return walk(int16_t{});
+    case DataType::kUint32:
+      return walk(uint32_t{});
+    case DataType::kInt32:
+      return walk(int32_t{});
+    case DataType::kUint64:
+      return walk(uint64_t{});
+    case DataType::kInt64:
+      return walk(int64_t{});
+    case DataType::kBool:
+      return walk(bool{});
     case DataType::kFloat16:
       for (size_t i = 0; const Half h : tensor.as<Half>()) f(i++, half_to_float(h.bits));
       return;
@@ -101,10 +112,14 @@ void for_each_value(const Tensor& tensor, F&& f) {
         f(i++, bfloat16_to_float(h.bits));
       }
       return;
-    case DataType::kUint4: return walk_packed(4, false);
-    case DataType::kInt4: return walk_packed(4, true);
-    case DataType::kUint2: return walk_packed(2, false);
-    case DataType::kInt2: return walk_packed(2, true);
+    case DataType::kUint4:
+      return walk_packed(4, false);
+    case DataType::kInt4:
+      return walk_packed(4, true);
+    case DataType::kUint2:
+      return walk_packed(2, false);
+    case DataType::kInt2:
+      return walk_packed(2, true);
     default:
       throw Error(ErrorCode::kModel, "a tensor of type " + data_type_name(tensor.type()) +
                                          " cannot be read as numbers");
@@ -135,8 +150,7 @@ template <class To>
 void cast_into(const Tensor& from, Tensor& to) {
   const auto out = to.mutate_as<To>();
   for_each_value(from, [&](size_t i, auto v) {
-    if constexpr (std::is_integral_v<decltype(v)> && std::is_integral_v<To> &&
-                  sizeof(To) == 8) {
+    if constexpr (std::is_integral_v<decltype(v)> && std::is_integral_v<To> && sizeof(To) == 8) {
       out[i] = static_cast<To>(v);  // keeps all 64 bits, which a double would not
     } else {
       out[i] = saturate<To>(static_cast<double>(v));
@@ -242,8 +256,7 @@ std::span<std::byte> Tensor::mutate() {
 
 Tensor Tensor::reshaped(Shape shape) const {
   if (element_count(shape) != count_) {
-    throw Error(ErrorCode::kBug,
-                "cannot reshape " + to_string(shape_) + " to " + to_string(shape));
+    throw Error(ErrorCode::kBug, "cannot reshape " + to_string(shape_) + " to " + to_string(shape));
   }
   Tensor result = *this;
   result.shape_ = std::move(shape);
@@ -274,35 +287,63 @@ Tensor Tensor::cast(DataType type) const {
   if (type == type_) return *this;
   Tensor result(type, shape_);
   switch (type) {
-    case DataType::kFloat: cast_into<float>(*this, result); break;
-    case DataType::kDouble: cast_into<double>(*this, result); break;
-    case DataType::kUint8: cast_into<uint8_t>(*this, result); break;
-    case DataType::kInt8: cast_into<int8_t>(*this, result); break;
-    case DataType::kUint16: cast_into<uint16_t>(*this, result); break;
-    case DataType::kInt16: cast_into<int16_t>(*this, result); break;
-    case DataType::kUint32: cast_into<uint32_t>(*this, result); break;
-    case DataType::kInt32: cast_into<int32_t>(*this, result); break;
-    case DataType::kUint64: cast_into<uint64_t>(*this, result); break;
-    case DataType::kInt64: cast_into<int64_t>(*this, result); break;
-    case DataType::kBool: cast_into<bool>(*this, result); break;
+    case DataType::kFloat:
+      cast_into<float>(*this, result);
+      break;
+    case DataType::kDouble:
+      cast_into<double>(*this, result);
+      break;
+    case DataType::kUint8:
+      cast_into<uint8_t>(*this, result);
+      break;
+    case DataType::kInt8:
+      cast_into<int8_t>(*this, result);
+      break;
+    case DataType::kUint16:
+      cast_into<uint16_t>(*this, result);
+      break;
+    case DataType::kInt16:
+      cast_into<int16_t>(*this, result);
+      break;
+    case DataType::kUint32:
+      cast_into<uint32_t>(*this, result);
+      break;
+    case DataType::kInt32:
+      cast_into<int32_t>(*this, result);
+      break;
+    case DataType::kUint64:
+      cast_into<uint64_t>(*this, result);
+      break;
+    case DataType::kInt64:
+      cast_into<int64_t>(*this, result);
+      break;
+    case DataType::kBool:
+      cast_into<bool>(*this, result);
+      break;
     case DataType::kFloat16: {
       const auto out = result.mutate_as<Half>();
-      for_each_value(*this, [&](size_t i, auto v) {
-        out[i].bits = float_to_half(static_cast<float>(v));
-      });
+      for_each_value(*this,
+                     [&](size_t i, auto v) { out[i].bits = float_to_half(static_cast<float>(v)); });
       break;
     }
     case DataType::kBfloat16: {
       const auto out = result.mutate_as<BFloat16>();
-      for_each_value(*this, [&](size_t i, auto v) {
-        out[i].bits = float_to_bfloat16(static_cast<float>(v));
-      });
+      for_each_value(
+          *this, [&](size_t i, auto v) { out[i].bits = float_to_bfloat16(static_cast<float>(v)); });
       break;
     }
-    case DataType::kUint4: cast_into_packed(*this, result, 4, false); break;
-    case DataType::kInt4: cast_into_packed(*this, result, 4, true); break;
-    case DataType::kUint2: cast_into_packed(*this, result, 2, false); break;
-    case DataType::kInt2: cast_into_packed(*this, result, 2, true); break;
+    case DataType::kUint4:
+      cast_into_packed(*this, result, 4, false);
+      break;
+    case DataType::kInt4:
+      cast_into_packed(*this, result, 4, true);
+      break;
+    case DataType::kUint2:
+      cast_into_packed(*this, result, 2, false);
+      break;
+    case DataType::kInt2:
+      cast_into_packed(*this, result, 2, true);
+      break;
     default:
       throw Error(ErrorCode::kModel, "cannot convert to type " + data_type_name(type));
   }
@@ -318,7 +359,8 @@ void Tensor::require_type(DataType type) const {
 
 bool operator==(const Tensor& a, const Tensor& b) {
   return a.type_ == b.type_ && a.shape_ == b.shape_ && a.size_ == b.size_ &&
-         (a.payload_ == b.payload_ || std::memcmp(a.payload_.get(), b.payload_.get(), a.size_) == 0);
+         (a.payload_ == b.payload_ ||
+          std::memcmp(a.payload_.get(), b.payload_.get(), a.size_) == 0);
 }
 
 }  // namespace mcompress

@@ -48,7 +48,8 @@ std::optional<Message> child_message(Message parent, uint32_t field) {
     case M::kSparse:
       if (field == 1 || field == 2) return M::kTensor;
       break;
-    case M::kTensor: break;
+    case M::kTensor:
+      break;
   }
   return std::nullopt;
 }
@@ -61,9 +62,9 @@ constexpr uint64_t kExternal = 1;
 struct Field {
   uint32_t number = 0;
   uint32_t wire = 0;
-  uint64_t value = 0;           ///< of a varint
-  std::string_view content;     ///< of a length-delimited field
-  std::string_view whole;       ///< tag included
+  uint64_t value = 0;        ///< of a varint
+  std::string_view content;  ///< of a length-delimited field
+  std::string_view whole;    ///< tag included
 };
 
 class Reader {
@@ -79,8 +80,12 @@ class Reader {
     field.content = {};
     if (field.number == 0) fail("no protobuf field");
     switch (field.wire) {
-      case 0: field.value = varint(); break;
-      case 1: skip(8); break;
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        skip(8);
+        break;
       case 2: {
         const uint64_t length = varint();
         const size_t start = at_;
@@ -88,8 +93,11 @@ class Reader {
         field.content = message_.substr(start, length);
         break;
       }
-      case 5: skip(4); break;
-      default: fail("no protobuf field");
+      case 5:
+        skip(4);
+        break;
+      default:
+        fail("no protobuf field");
     }
     field.whole = message_.substr(begin, at_ - begin);
     return true;
@@ -114,18 +122,18 @@ class Reader {
   void skip(uint64_t length) {
     const uint64_t left = message_.size() - at_;
     if (length > left) {
-      throw Error(ErrorCode::kModel, "truncated at byte " + std::to_string(base_ + message_.size()) +
-                                         ": a field at byte " + std::to_string(base_ + at_) +
-                                         " needs " + std::to_string(length) + " bytes, " +
-                                         std::to_string(left) + " are there")
+      throw Error(ErrorCode::kModel,
+                  "truncated at byte " + std::to_string(base_ + message_.size()) +
+                      ": a field at byte " + std::to_string(base_ + at_) + " needs " +
+                      std::to_string(length) + " bytes, " + std::to_string(left) + " are there")
           .hint("copy or export the file again");
     }
     at_ += length;
   }
 
   [[noreturn]] void fail(const char* what) const {
-    throw Error(ErrorCode::kModel,
-                "not an ONNX model: " + std::string(what) + " at byte " + std::to_string(base_ + at_))
+    throw Error(ErrorCode::kModel, "not an ONNX model: " + std::string(what) + " at byte " +
+                                       std::to_string(base_ + at_))
         .hint("give a file that was exported as .onnx");
   }
 
@@ -163,8 +171,8 @@ void put_external(std::string& out, std::string_view location, uint64_t offset, 
   put_varint(out, kExternal);
 }
 
-/// The payload field that can become a byte range of the file: raw_data, or packed floats and doubles,
-/// whose wire form is the raw form. Only when it is large and stands there once.
+/// The payload field that can become a byte range of the file: raw_data, or packed floats and
+/// doubles, whose wire form is the raw form. Only when it is large and stands there once.
 std::optional<Field> large_payload(std::string_view message, uint64_t base) {
   Reader reader(message, base);
   std::optional<Field> found;

@@ -24,9 +24,10 @@ struct PayloadRange {
 };
 
 /// Walks a serialized ModelProto and returns it with every large payload replaced by an external
-/// stub (location, offset, length) into `path`; the rest, unknown fields included, is copied verbatim.
-/// `path` must be canonical. Throws kModel naming the byte where the file is truncated or malformed.
-/// `typed_fields` gets offset -> field number of payloads that did not stand in raw_data.
+/// stub (location, offset, length) into `path`; the rest, unknown fields included, is copied
+/// verbatim. `path` must be canonical. Throws kModel naming the byte where the file is truncated or
+/// malformed. `typed_fields` gets offset -> field number of payloads that did not stand in
+/// raw_data.
 std::string make_skeleton(std::string_view file, const std::string& path,
                           std::vector<std::pair<uint64_t, int>>& typed_fields);
 

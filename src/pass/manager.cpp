@@ -17,8 +17,10 @@ std::string quoted(const ConfigValue& value) {
 std::string one_line(const ConfigValue& options) {
   std::string text;
   switch (options.kind) {
-    case ConfigValue::Kind::kNull: return "null";
-    case ConfigValue::Kind::kScalar: return quoted(options);
+    case ConfigValue::Kind::kNull:
+      return "null";
+    case ConfigValue::Kind::kScalar:
+      return quoted(options);
     case ConfigValue::Kind::kList:
       for (const auto& item : options.list) text += (text.empty() ? "" : ", ") + one_line(item);
       return "[" + text + "]";
@@ -39,7 +41,8 @@ std::unique_ptr<Pass> PassManager::bind(const StepSpec& step) const {
   options.bind(step.options, step.pass, problems);
   if (problems.empty()) {
     const std::string complaint = pass->check_options();
-    if (!complaint.empty()) problems.push_back({step.where, step.pass + ": " + complaint, "", false});
+    if (!complaint.empty())
+      problems.push_back({step.where, step.pass + ": " + complaint, "", false});
   }
   if (problems.empty()) return pass;
   std::string message;
@@ -86,8 +89,7 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
     context_.warn(step.pass + ": nothing done: " + refusal.reason());
     outcome.changed = false;
   }
-  outcome.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return outcome;
 }
 
@@ -112,8 +114,10 @@ void PassManager::verify(const Model& before, const Model& after, const std::str
   const auto why = context_.runtime().load_error(after);
   if (!why) return;
   if (context_.runtime().load_error(before)) {
-    // Operators that the runtime does not know (rules.md 19): the structure is all that was checked.
-    context_.warn(pass + ": not run: the runtime does not load the model, before or after: " + *why);
+    // Operators that the runtime does not know (rules.md 19): the structure is all that was
+    // checked.
+    context_.warn(pass +
+                  ": not run: the runtime does not load the model, before or after: " + *why);
     return;
   }
   throw Error(ErrorCode::kBug, "the model that " + pass + " made does not load: " + *why)

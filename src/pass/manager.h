@@ -21,7 +21,8 @@ struct PassOutcome {
 /// the graph is checked, the runtime must load what comes out (architecture.md section 1).
 class PassManager {
  public:
-  PassManager(const PassRegistry& passes, PassContext& context) : passes_(passes), context_(context) {}
+  PassManager(const PassRegistry& passes, PassContext& context)
+      : passes_(passes), context_(context) {}
 
   /// Binds the options of `step` and runs its pass. On an exception `model` is as it was before. An
   /// Error gets the pass as context; a lie or a model that does not load is a kBug. Records of the

@@ -7,7 +7,8 @@
 namespace mcompress {
 namespace {
 
-/// Shapes that depend on data, as one Run on `sample` makes them. Shape nodes tell without keeping any value.
+/// Shapes that depend on data, as one Run on `sample` makes them. Shape nodes tell without keeping
+/// any value.
 void learn_shapes(RuntimeService& runtime, Model& model, const Feeds& sample, ValueTypes& types) {
   Graph& graph = model.graph();
   std::vector<std::string> unknown, shapes;
@@ -47,10 +48,14 @@ class NoProgress final : public Progress {
 
 std::string_view fidelity_name(Fidelity fidelity) {
   switch (fidelity) {
-    case Fidelity::kExact: return "exact";
-    case Fidelity::kRounding: return "rounding";
-    case Fidelity::kLossy: return "lossy";
-    case Fidelity::kTraining: return "training";
+    case Fidelity::kExact:
+      return "exact";
+    case Fidelity::kRounding:
+      return "rounding";
+    case Fidelity::kLossy:
+      return "lossy";
+    case Fidelity::kTraining:
+      return "training";
   }
   return "";
 }
@@ -93,7 +98,8 @@ ValueTypes PassContext::sample_types(const Model& model) {
   for (const auto& [name, tensor] : *services_.sample) {
     fixed.graph().set_input_shape(name, tensor.shape());
   }
-  for (Graph* const graph : fixed.graphs()) graph->drop_value_info();  // may name the open dimensions
+  for (Graph* const graph : fixed.graphs())
+    graph->drop_value_info();  // may name the open dimensions
   ValueTypes found = runtime().infer_types(fixed, &*services_.sample);
   learn_shapes(runtime(), fixed, *services_.sample, found);
   return found.moved(fixed.graphs(), model.graphs());

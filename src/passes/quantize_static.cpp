@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// quantize-static: 8-bit weights and activations from calibration, as QuantizeLinear / DequantizeLinear pairs
-// that ONNX Runtime fuses into integer kernels.
+// quantize-static: 8-bit weights and activations from calibration, as QuantizeLinear /
+// DequantizeLinear pairs that ONNX Runtime fuses into integer kernels.
 //
 // Before   y = Relu(Conv(x, w, b))
 // After    y = Relu(Conv(DQ(Q(x)), DQ(w8), DQ(b32)));  readers of y read DQ(Q(y))
 //          MatMul and Gemm: their output stays float.
 //
-// q = clip(round(v / s) + z): activations uint8 with one scale, weights int8 symmetric with one scale per output
-// channel, bias int32 with scale s_x * s_w.
+// q = clip(round(v / s) + z): activations uint8 with one scale, weights int8 symmetric with one
+// scale per output channel, bias int32 with scale s_x * s_w.
 //
-// Which layers: those for which it pays by the built-in costs of the target, changes between float and 8 bits
-// included (quantization/plan.h: a minimum cut), less those whose damage is not worth it: ordered by the noise that
-// is expected at their output, as many go back to float as it takes to bring the damage at the model's output
-// down to `tolerance`. Layers that stay in float store their weight in 8 bits where that costs no time.
+// Which layers: those for which it pays by the built-in costs of the target, changes between float
+// and 8 bits included (quantization/plan.h: a minimum cut), less those whose damage is not worth
+// it: ordered by the noise that is expected at their output, as many go back to float as it takes
+// to bring the damage at the model's output down to `tolerance`. Layers that stay in float store
+// their weight in 8 bits where that costs no time.
 //
-// Refuses: grouped convolutions, batched weights, products with alpha, beta or transA, layers whose shapes are not
-// known or whose output leaves the graph (quantization/units.h).
+// Refuses: grouped convolutions, batched weights, products with alpha, beta or transA, layers whose
+// shapes are not known or whose output leaves the graph (quantization/units.h).
 //
 // Jacob et al. 2018 (integer arithmetic); Krishnamoorthi 2018 (per-channel weights).
 #include <algorithm>
@@ -26,39 +27,35 @@
 
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
-#include "numerics/range_choice.h"
 #include "pass/register.h"
 #include "quantization/damage.h"
-#include "quantization/emit.h"
-#include "quantization/plan.h"
+#include "quantization/prepare.h"
 
 namespace mcompress::passes {
 namespace {
 
-using quantization::LayerWeight;
+using quantization::is_layer;
 using quantization::Plan;
+using quantization::Prepared;
 using quantization::Unit;
-using quantization::UnitKind;
-using quantization::ValueParams;
 
-constexpr int64_t kQdqOpset = 13;           // per-channel DequantizeLinear
-constexpr int64_t kStoreOverhead = 400;     // bytes that Cast, Mul and their names take in the file
+constexpr int64_t kQdqOpset = 13;        // per-channel DequantizeLinear
+constexpr int64_t kStoreOverhead = 400;  // bytes that Cast, Mul and their names take in the file
 constexpr size_t kDamageSamples = 32;
 
 enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
 
-bool is_layer(const Unit& unit) { return unit.kind == UnitKind::kConv || unit.kind == UnitKind::kProduct; }
-
 class QuantizeStatic final : public Pass {
  public:
   const PassInfo& info() const override {
-    static const PassInfo info{.name = "quantize-static",
-                               .summary = "INT8 weights and activations from calibration, in the form that fuses",
-                               .fidelity = Fidelity::kLossy,
-                               .needs = {.runtime = true, .calibration = true},
-                               .cost = "a pass over the calibration data; some accuracy, bounded by tolerance",
-                               .benefit = "a quarter of the size; 2 to 4 times faster where kernels fuse"};
+    static const PassInfo info{
+        .name = "quantize-static",
+        .summary = "INT8 weights and activations from calibration, in the form that fuses",
+        .fidelity = Fidelity::kLossy,
+        .needs = {.runtime = true, .calibration = true},
+        .cost = "a pass over the calibration data; some accuracy, bounded by tolerance",
+        .benefit = "a quarter of the size; 2 to 4 times faster where kernels fuse"};
     return info;
   }
 
@@ -70,17 +67,22 @@ class QuantizeStatic final : public Pass {
            {"percentile", RangeMethod::kPercentile},
            {"entropy", RangeMethod::kEntropy}},
           "How the range of an activation is chosen from its histogram");
-    o.add("percentile", percentile_, "Part of all values within the range, in per cent, for method percentile")
+    o.add("percentile", percentile_,
+          "Part of all values within the range, in per cent, for method percentile")
         .range(50, 100);
     o.add("where", where_, {{"pays", Where::kPays}, {"everywhere", Where::kEverywhere}},
-          "Layers that are cheaper in 8 bits by the costs of the target, or all that have an integer kernel");
+          "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
+          "integer kernel");
     o.add("tolerance", tolerance_,
-          "Damage at the outputs above which layers go back to float: divergence of probabilities, or noise "
+          "Damage at the outputs above which layers go back to float: divergence of probabilities, "
+          "or noise "
           "over signal")
         .at_least(0);
-    o.add("effort", effort_, {{"quick", Effort::kQuick}, {"normal", Effort::kNormal}, {"thorough", Effort::kThorough}},
+    o.add("effort", effort_,
+          {{"quick", Effort::kQuick}, {"normal", Effort::kNormal}, {"thorough", Effort::kThorough}},
           "Evaluations spent on finding the layers that must go back: none, a few, many");
-    o.add("store-float", store_float_, "Store the weights of layers that stay in float in 8 bits, too");
+    o.add("store-float", store_float_,
+          "Store the weights of layers that stay in float in 8 bits, too");
   }
 
   bool acts_on_layers() const override { return true; }
@@ -91,23 +93,23 @@ class QuantizeStatic final : public Pass {
     bool changed = raise_opset(model, context);
     const ValueTypes types = context.sample_types(model);
     std::vector<quantization::RefusedLayer> refused;
-    const auto units = quantization::find_units(model, types, changed ? select_again(model, context) : selected, refused);
+    const auto units = quantization::find_units(
+        model, types, changed ? select_again(model, context) : selected, refused);
     for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
     const quantization::CostModel costs(context.target());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
       return quantization::make_plan(model, types, units, costs, in_float, where_ == Where::kPays);
     };
-    // What goes back to float later takes others along, never the other way: only this much is to be watched.
+    // What goes back to float later takes others along, never the other way: only this much is to
+    // be watched.
     const Plan widest = plan_with({});
-    observe(model, context, units, widest);
-    const auto params = value_params(model, context, units);
-    const auto weights = quantize_weights(units, params, context.target());
-    score(model, context, units, params, weights);
-    std::set<std::string> in_float = unobserved(units, params);
-    const Plan plan = choose(model, context, units, plan_with, params, weights, in_float);
-    report_decisions(context, units, widest, plan, costs);
+    const auto prepared = quantization::prepare(model, context, units, widest,
+                                                {.method = method_, .percentile = percentile_});
+    const Plan plan = choose(model, context, units, plan_with, prepared);
+    report_decisions(context, units, widest, plan, costs, prepared.noise);
     const auto leftover = store_candidates(units, plan, refused);
-    const int emitted = quantization::emit_plan(model, units, plan.in_int8, params, weights);
+    const int emitted =
+        quantization::emit_plan(model, units, plan.in_int8, prepared.params, prepared.weights);
     context.count("layers in int8", emitted);
     changed |= emitted > 0;
     for (const Layer& layer : leftover) {
@@ -144,109 +146,27 @@ class QuantizeStatic final : public Pass {
   bool raise_opset(Model& model, PassContext& context) const {
     const int64_t before = model.opset();
     if (!context.require_opset(model, kQdqOpset)) return false;
-    context.warn("opset raised from " + std::to_string(before) + " to " + std::to_string(model.opset()) +
-                 ": per-channel scales need it");
+    context.warn("opset raised from " + std::to_string(before) + " to " +
+                 std::to_string(model.opset()) + ": per-channel scales need it");
     return true;
   }
 
-  void observe(Model& model, PassContext& context, const std::vector<Unit>& units, const Plan& plan) const {
-    std::map<std::string, int> axes;
-    for (size_t i = 0; i < units.size(); ++i) {
-      const Unit& unit = units[i];
-      if (!plan.in_int8[i]) continue;
-      for (const auto& input : unit.inputs) axes.try_emplace(input, -1);
-      axes.try_emplace(unit.output, -1);
-      if (!is_layer(unit)) continue;
-      axes[unit.inputs[0]] = unit.input_channel_axis;
-      axes[unit.output] = unit.channel_axis;
-    }
-    std::vector<ObservedValue> values;
-    for (const auto& [name, axis] : axes) values.push_back({name, axis});
-    context.calibration().observe(model, values);
-  }
-
-  ValueParams value_params(Model& model, PassContext& context, const std::vector<Unit>& units) const {
-    const numerics::RangeOptions grid{.method = numerics::RangeMethod::kMinMax};
-    ValueParams params;
-    const auto add = [&](const std::string& name) {
-      if (params.contains(name)) return;
-      const auto range =
-          context.calibration().range(model, name, {.method = method_, .percentile = percentile_});
-      if (!range) return;
-      if (range->min == range->max) {
-        context.warn("value '" + name + "' is constant over the calibration data");
-      }
-      params[name] = numerics::params_of({range->low, range->high}, grid);
-    };
-    for (const Unit& unit : units) {
-      for (const auto& input : unit.inputs) add(input);
-      if (quantization::leaves_int8(unit)) add(unit.output);
-    }
-    // What moves values must leave their scale alone, or the runtime computes in float.
-    for (const Unit& unit : units) {
-      const bool moves = unit.kind == UnitKind::kMaxPool || unit.kind == UnitKind::kMove;
-      const auto input = params.find(unit.inputs[0]);
-      if (moves && input != params.end()) params[unit.output] = input->second;
-    }
-    return params;
-  }
-
-  std::map<std::string, LayerWeight> quantize_weights(const std::vector<Unit>& units, const ValueParams& params,
-                                                      const Target& target) const {
-    std::map<std::string, LayerWeight> weights;
-    for (const Unit& unit : units) {
-      const auto input = params.find(unit.inputs[0]);
-      if (!is_layer(unit) || input == params.end()) continue;
-      const auto weight = unit.layer.weight.constant();
-      const auto bias = unit.layer.bias ? unit.layer.bias.constant() : std::nullopt;
-      weights[unit.output] =
-          quantization::quantize_layer(unit.layer, *weight, bias, input->second.scale, target);
-    }
-    return weights;
-  }
-
-  void score(Model& model, PassContext& context, const std::vector<Unit>& units, const ValueParams& params,
-             const std::map<std::string, LayerWeight>& weights) {
-    noise_.clear();
-    for (const Unit& unit : units) {
-      const auto weight = weights.find(unit.output);
-      if (weight == weights.end()) continue;
-      const auto inputs = context.calibration().channels(model, unit.inputs[0]);
-      const auto outputs = context.calibration().channels(model, unit.output);
-      std::optional<numerics::QuantParams> output;
-      if (quantization::leaves_int8(unit)) output = params.at(unit.output);
-      noise_[unit.output] = quantization::expected_noise(
-          unit, unit.layer.weight.constant()->as<float>(), weight->second.scales, params.at(unit.inputs[0]),
-          inputs.value_or(ChannelStatistics{}), output, outputs.value_or(ChannelStatistics{}));
-    }
-  }
-
-  /// Units that a value without statistics keeps in float.
-  std::set<std::string> unobserved(const std::vector<Unit>& units, const ValueParams& params) const {
-    std::set<std::string> outputs;
-    for (const Unit& unit : units) {
-      const bool known = std::all_of(unit.inputs.begin(), unit.inputs.end(),
-                                     [&](const auto& input) { return params.contains(input); }) &&
-                         (!quantization::leaves_int8(unit) || params.contains(unit.output));
-      if (!known) outputs.insert(unit.output);
-    }
-    return outputs;
-  }
-
-  /// The plan, with as many of the noisiest layers in float as the tolerance asks for; adds them to `in_float`.
+  /// The plan, with as many of the noisiest layers in float as the tolerance asks for.
   Plan choose(Model& model, PassContext& context, const std::vector<Unit>& units,
-              const std::function<Plan(const std::set<std::string>&)>& plan_with, const ValueParams& params,
-              const std::map<std::string, LayerWeight>& weights, std::set<std::string>& in_float) const {
-    Plan plan = plan_with(in_float);
+              const std::function<Plan(const std::set<std::string>&)>& plan_with,
+              const Prepared& prepared) const {
+    Plan plan = plan_with(prepared.unobserved);
     if (effort_ == Effort::kQuick) return plan;
     std::vector<std::pair<double, std::string>> noisiest;
     for (size_t i = 0; i < units.size(); ++i) {
-      const auto noise = noise_.find(units[i].output);
-      if (plan.in_int8[i] && noise != noise_.end()) noisiest.emplace_back(-noise->second, units[i].output);
+      const auto noise = prepared.noise.find(units[i].output);
+      if (plan.in_int8[i] && noise != prepared.noise.end()) {
+        noisiest.emplace_back(-noise->second, units[i].output);
+      }
     }
     std::sort(noisiest.begin(), noisiest.end());
     const auto kept_with = [&](size_t count) {
-      std::set<std::string> kept = in_float;
+      std::set<std::string> kept = prepared.unobserved;
       for (size_t i = 0; i < count; ++i) kept.insert(noisiest[i].second);
       return kept;
     };
@@ -255,19 +175,20 @@ class QuantizeStatic final : public Pass {
     const auto damage_with = [&](size_t count) {
       Model candidate = model.clone();
       quantization::emit_plan(candidate, quantization::rebind(candidate, units),
-                              plan_with(kept_with(count)).in_int8, params, weights);
+                              plan_with(kept_with(count)).in_int8, prepared.params,
+                              prepared.weights);
       return probe.damage(candidate);
     };
-    const size_t count = quantization::least_count(noisiest.size(), tolerance_,
-                                                   effort_ == Effort::kNormal ? 7 : 25, damage_with);
+    const size_t count = quantization::least_count(
+        noisiest.size(), tolerance_, effort_ == Effort::kNormal ? 7 : 25, damage_with);
     if (count == 0) return plan;
-    in_float = kept_with(count);
     context.count("layers back to float", static_cast<int64_t>(count));
-    return plan_with(in_float);
+    return plan_with(kept_with(count));
   }
 
-  void report_decisions(PassContext& context, const std::vector<Unit>& units, const Plan& widest, const Plan& plan,
-                        const quantization::CostModel& costs) const {
+  void report_decisions(PassContext& context, const std::vector<Unit>& units, const Plan& widest,
+                        const Plan& plan, const quantization::CostModel& costs,
+                        const std::map<std::string, double>& noises) const {
     for (size_t i = 0; i < units.size(); ++i) {
       const Unit& unit = units[i];
       if (!is_layer(unit)) continue;
@@ -275,15 +196,16 @@ class QuantizeStatic final : public Pass {
         context.decided(unit.layer, {.method = "int8 per-channel", .detail = ""});
         continue;
       }
-      const auto noise = noise_.find(unit.output);
+      const auto noise = noises.find(unit.output);
       const auto cost = costs.unit(unit);
       std::string reason;
-      if (widest.in_int8[i] && noise != noise_.end()) {
+      if (widest.in_int8[i] && noise != noises.end()) {
         reason = "expected noise " + percent(noise->second) + " of its output";
       } else if (widest.in_int8[i]) {
         reason = "no calibration statistics";
       } else {
-        reason = "does not pay: " + microseconds(cost.in_float) + " in float, " + microseconds(cost.in_int8) +
+        reason = "does not pay: " + microseconds(cost.in_float) + " in float, " +
+                 microseconds(cost.in_int8) +
                  " in int8 and its share of the changes between the two";
       }
       context.skipped(unit.layer, reason);
@@ -299,16 +221,18 @@ class QuantizeStatic final : public Pass {
     return text.substr(0, text.find('.') + 2) + " us";
   }
 
-  std::vector<Layer> store_candidates(const std::vector<Unit>& units, const Plan& plan,
-                                      const std::vector<quantization::RefusedLayer>& refused) const {
+  std::vector<Layer> store_candidates(
+      const std::vector<Unit>& units, const Plan& plan,
+      const std::vector<quantization::RefusedLayer>& refused) const {
     std::vector<Layer> layers;
     if (!store_float_) return layers;
     const auto add = [&](const Layer& layer) {
-      const bool storable = layer.weight_is_plain && layer.weight.constant_type() == DataType::kFloat &&
-                            3 * layer.weight_count() > 4 * layer.outputs + kStoreOverhead &&
-                            (layer.kind == LayerKind::kConv || layer.kind == LayerKind::kConvTranspose ||
-                             layer.kind == LayerKind::kGemm || layer.kind == LayerKind::kMatMul) &&
-                            !layer.shared_weight && layer.weight_shape.size() >= 2;
+      const bool storable =
+          layer.weight_is_plain && layer.weight.constant_type() == DataType::kFloat &&
+          3 * layer.weight_count() > 4 * layer.outputs + kStoreOverhead &&
+          (layer.kind == LayerKind::kConv || layer.kind == LayerKind::kConvTranspose ||
+           layer.kind == LayerKind::kGemm || layer.kind == LayerKind::kMatMul) &&
+          !layer.shared_weight && layer.weight_shape.size() >= 2;
       if (storable) layers.push_back(layer);
     };
     for (size_t i = 0; i < units.size(); ++i) {
@@ -324,7 +248,6 @@ class QuantizeStatic final : public Pass {
   double tolerance_ = 0.01;
   Effort effort_ = Effort::kNormal;
   bool store_float_ = true;
-  std::map<std::string, double> noise_;  ///< expected, by the unit's output
 };
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace mcompress {
 namespace {
 
-constexpr double kPoorSqnr = 15;         // dB: such an output carries visible damage
+constexpr double kPoorSqnr = 15;  // dB: such an output carries visible damage
 constexpr double kNoticeableDrop = 0.005;
 
 const LayerReport* worst_layer(const RunReport& report) {

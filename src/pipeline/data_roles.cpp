@@ -33,7 +33,8 @@ struct Split {
 Split hold_out(size_t size, uint64_t seed) {
   std::vector<std::pair<uint64_t, size_t>> order(size);
   for (size_t i = 0; i < size; ++i) {
-    order[i] = {support::hash128("hold-out/" + std::to_string(seed) + "/" + std::to_string(i)).low, i};
+    order[i] = {support::hash128("hold-out/" + std::to_string(seed) + "/" + std::to_string(i)).low,
+                i};
   }
   std::sort(order.begin(), order.end());
   Split split;
@@ -53,8 +54,8 @@ void hold_out_validation(DataRoles& roles, uint64_t seed) {
   const Split split = hold_out(source->size(), seed);
   const std::string all = std::to_string(source->size());
   roles.validation = subset(source, split.held_out,
-                            std::to_string(split.held_out.size()) + " of " + all + " samples held out of " +
-                                name + ": " + source->description());
+                            std::to_string(split.held_out.size()) + " of " + all +
+                                " samples held out of " + name + ": " + source->description());
   source = subset(source, split.kept,
                   source->description() + " (" + std::to_string(split.kept.size()) + " of " + all +
                       " samples, the others decide)");

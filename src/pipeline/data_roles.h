@@ -24,8 +24,9 @@ struct DataRoles {
   std::shared_ptr<const Dataset> any() const;
 };
 
-/// Opens the sources of the recipe. Where something decides by the metric (`decides`) and no validation
-/// data is given, a seeded fifth of training, else of calibration, is held out for it. Throws kData.
+/// Opens the sources of the recipe. Where something decides by the metric (`decides`) and no
+/// validation data is given, a seeded fifth of training, else of calibration, is held out for it.
+/// Throws kData.
 DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, bool decides);
 
 /// True when a gate, an `until` or a constraint of the recipe looks at the metric.
@@ -34,8 +35,9 @@ bool decides_by_metric(const Recipe& recipe);
 /// Inputs of the main graph that must be fed: those without an initializer.
 std::vector<ValueInfo> fed_inputs(const Model& model);
 
-/// A sample to time and to learn shapes with: the first of `data`, or zeros and small integers of the
-/// declared shapes (open dimensions 1) without data; nullopt where an input has no declared type or rank.
+/// A sample to time and to learn shapes with: the first of `data`, or zeros and small integers of
+/// the declared shapes (open dimensions 1) without data; nullopt where an input has no declared
+/// type or rank.
 std::optional<Feeds> sample_feeds(const Model& model, const Dataset* data);
 
 }  // namespace mcompress

@@ -7,8 +7,8 @@
 namespace mcompress {
 namespace {
 
-// Integer kernels and their float emulation round differently: below the first it is told, below the second it is
-// no rounding any more.
+// Integer kernels and their float emulation round differently: below the first it is told, below
+// the second it is no rounding any more.
 constexpr double kExpectedCosine = 0.999;
 constexpr double kLeastCosine = 0.9;
 
@@ -75,8 +75,8 @@ std::string validate_final(RuntimeService& runtime, const Model& written, const 
   if (least >= kExpectedCosine) {
     return "a fresh session gives the same with optimizations on and off on " + on_samples;
   }
-  return "a fresh session with optimizations on and off: cosine down to " + std::to_string(least) + " on " +
-         on_samples + ", as integer kernels round differently than their float emulation";
+  return "a fresh session with optimizations on and off: cosine down to " + std::to_string(least) +
+         " on " + on_samples + ", as integer kernels round differently than their float emulation";
 }
 
 }  // namespace mcompress

@@ -19,12 +19,15 @@ double stored_bits(const ValueRef& weight) {
   if (const auto form = forms::recognise(weight)) {
     return form->bits_per_weight * static_cast<double>(element_count(form->shape));
   }
-  return static_cast<double>(packed_bytes(weight.constant_type(), element_count(weight.constant_shape()))) * 8;
+  return static_cast<double>(
+             packed_bytes(weight.constant_type(), element_count(weight.constant_shape()))) *
+         8;
 }
 
-/// Layers of `after` by the layer of `before` that they stand for: the one whose output they compute, or
-/// the next such one downstream (the first factor of a factorized layer).
-std::map<std::string, std::vector<Layer>> successors(Model& after, const std::vector<Layer>& before) {
+/// Layers of `after` by the layer of `before` that they stand for: the one whose output they
+/// compute, or the next such one downstream (the first factor of a factorized layer).
+std::map<std::string, std::vector<Layer>> successors(Model& after,
+                                                     const std::vector<Layer>& before) {
   std::map<std::string, bool> known;
   for (const Layer& layer : before) known[layer.output] = true;
   const auto& origin = after.state().origin;
@@ -50,7 +53,8 @@ std::map<std::string, std::vector<Layer>> successors(Model& after, const std::ve
 }
 
 void describe_weight(const Layer& layer, const std::vector<Layer>& now, LayerReport& row) {
-  row.bits_before = stored_bits(layer.weight) / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
+  row.bits_before =
+      stored_bits(layer.weight) / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   row.bytes_before = static_cast<uint64_t>(stored_bits(layer.weight) / 8);
   double bits = 0;
   analysis::WeightFigures total;
@@ -70,8 +74,14 @@ void describe_weight(const Layer& layer, const std::vector<Layer>& now, LayerRep
 }
 
 void describe_history(const LayerTableInputs& in, LayerReport& row) {
+  // Steps after a renaming knew the layer by its new name.
+  const auto is_row = [&](const std::string& output) {
+    const auto& origin = in.after->state().origin;
+    const auto it = origin.find(output);
+    return output == row.output || (it != origin.end() && it->second == row.output);
+  };
   for (const auto& decision : *in.decisions) {
-    if (decision.output != row.output) continue;
+    if (!is_row(decision.output)) continue;
     const std::string& method = decision.decision.method;
     if (row.method.find(method) == std::string::npos) {
       row.method += (row.method.empty() ? "" : " + ") + method;
@@ -80,7 +90,7 @@ void describe_history(const LayerTableInputs& in, LayerReport& row) {
   }
   for (const auto& step : *in.steps) {
     for (const auto& skip : step.skips) {
-      if (skip.output == row.output) row.reason = step.name + ": " + skip.reason;
+      if (is_row(skip.output)) row.reason = step.name + ": " + skip.reason;
     }
   }
 }
@@ -89,8 +99,8 @@ void describe_history(const LayerTableInputs& in, LayerReport& row) {
 
 std::map<std::string, double> layer_times(RuntimeService& runtime, const Model& model,
                                           const Feeds& feeds, int runs) {
-  // A node that the runtime made of several tells by the value it computes, or by a name with the name of one of
-  // them in it: give each node a name that cannot be part of another.
+  // A node that the runtime made of several tells by the value it computes, or by a name with the
+  // name of one of them in it: give each node a name that cannot be part of another.
   Model named = model.clone();
   std::map<std::string, std::string> output_of;
   int count = 0;
@@ -176,7 +186,8 @@ std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
       timed = true;
     }
     if (timed) row.microseconds_after = after;
-    if (const auto p = parity.find(layer.output); p != parity.end()) row.sqnr_db = p->second.sqnr_db;
+    if (const auto p = parity.find(layer.output); p != parity.end())
+      row.sqnr_db = p->second.sqnr_db;
     rows.push_back(std::move(row));
   }
   return rows;

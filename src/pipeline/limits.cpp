@@ -29,7 +29,10 @@ Latency to_latency(const LatencyFigure& figure) {
 }
 
 Measured bytes(uint64_t value, uint64_t base) {
-  return {.value = static_cast<double>(value), .low = {}, .high = {}, .base = static_cast<double>(base)};
+  return {.value = static_cast<double>(value),
+          .low = {},
+          .high = {},
+          .base = static_cast<double>(base)};
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ struct GateFigures {
   std::optional<SessionFigure> session_before = {}, session_after = {};
 };
 
-/// Judges one limit by the point estimate, `uncertain` where the interval straddles it; with `strict` by
-/// the bound of the interval (rules.md 1). A limit on something that was not measured fails and says so.
+/// Judges one limit by the point estimate, `uncertain` where the interval straddles it; with
+/// `strict` by the bound of the interval (rules.md 1). A limit on something that was not measured
+/// fails and says so.
 GateVerdict judge_limit(const LimitSpec& limit, bool strict, const GateFigures& figures);
 
 }  // namespace mcompress

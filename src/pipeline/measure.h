@@ -21,7 +21,8 @@ LatencyFigure to_figure(const Latency& latency);
 /// Evaluates a model against the evaluator's reference.
 JudgedMetric judged_metric(Evaluator& evaluator, const Model& model);
 
-/// Bytes, parameters, multiply-accumulates of a model. gzip_bytes is left 0: it is of a written file.
+/// Bytes, parameters, multiply-accumulates of a model. gzip_bytes is left 0: it is of a written
+/// file.
 SizeFigure size_figure(Model& model, const ValueTypes& types);
 
 /// Latency of `candidate` beside `baseline`, interleaved, one intra-op thread.
@@ -34,10 +35,10 @@ class RunJudge final : public StepJudge {
   struct Inputs {
     std::shared_ptr<RuntimeService> runtime;  ///< null: the model does not run, sizes only
     const Model* baseline = nullptr;
-    Evaluator* evaluator = nullptr;           ///< of the validation data; null without
+    Evaluator* evaluator = nullptr;  ///< of the validation data; null without
     std::optional<Feeds> sample;
     SizeFigure baseline_size;
-    bool encode = true;                       ///< sizes are of the file with encode-weights run
+    bool encode = true;  ///< sizes are of the file with encode-weights run
     bool measure_latency = true;
   };
   RunJudge(Inputs inputs, PassManager& encoder) : in_(std::move(inputs)), encoder_(encoder) {}
@@ -50,7 +51,7 @@ class RunJudge final : public StepJudge {
 
   Inputs in_;
   PassManager& encoder_;
-  GateFigures figures_;  ///< of the step measured last
+  GateFigures figures_;                            ///< of the step measured last
   std::map<std::string, uint64_t> encoded_sizes_;  ///< by fingerprint
 };
 

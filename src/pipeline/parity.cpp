@@ -10,8 +10,8 @@ namespace {
 
 constexpr size_t kTapBudget = size_t{64} << 20;
 
-/// What to read of the second model in place of a value of the first: the value itself, or the integers
-/// behind its Q node.
+/// What to read of the second model in place of a value of the first: the value itself, or the
+/// integers behind its Q node.
 struct Tap {
   std::string reference;  ///< value of the first model that corresponds
   std::string name;       ///< value to read
@@ -89,8 +89,8 @@ constexpr double kExactDb = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& before, Model& after,
-                                                const std::vector<std::string>& names,
+std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& before,
+                                                Model& after, const std::vector<std::string>& names,
                                                 const Dataset& data, size_t samples) {
   std::map<std::string, std::string> renamed;  // name in the input model -> name now
   for (const auto& [now, was] : after.state().origin) renamed[was] = now;
@@ -98,7 +98,9 @@ std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& 
   std::vector<Tap> taps;
   for (const auto& name : names) {
     const auto it = renamed.find(name);
-    const auto tap = tap_of(after.graph(), name, it == renamed.end() ? name : it->second);
+    // A layer that took constants in computes what came out behind them: compared under that name.
+    const std::string& now = it == renamed.end() ? name : it->second;
+    const auto tap = tap_of(after.graph(), before.graph().find(now) ? now : name, now);
     if (!tap || !before.graph().find(tap->reference)) continue;
     wanted.push_back(name);
     references.push_back(tap->reference);
@@ -123,29 +125,32 @@ std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& 
     };
     std::map<std::pair<std::string, size_t>, Tensor> expected;
     const auto reference_names = slice(references);
-    for_each_tap(runtime, before, *part, reference_names, kTapBudget, 1,
-                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
-                   for (size_t i = 0; i < group.size(); ++i) expected[{group[i], sample}] = values[i];
-                 });
+    for_each_tap(
+        runtime, before, *part, reference_names, kTapBudget, 1,
+        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
+          for (size_t i = 0; i < group.size(); ++i) expected[{group[i], sample}] = values[i];
+        });
     std::map<std::string, Sums> sums;
     const auto read_names = slice(reads);
-    for_each_tap(runtime, after, *part, read_names, kTapBudget, 1,
-                 [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
-                   for (size_t i = 0; i < group.size(); ++i) {
-                     for (size_t j = begin; j < end; ++j) {
-                       if (reads[j] != group[i]) continue;
-                       const auto reference = expected.find({references[j], sample});
-                       if (reference == expected.end()) continue;
-                       sums[wanted[j]].add(reference->second.to_float(), floats_of(values[i], taps[j]));
-                     }
-                   }
-                 });
+    for_each_tap(
+        runtime, after, *part, read_names, kTapBudget, 1,
+        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
+          for (size_t i = 0; i < group.size(); ++i) {
+            for (size_t j = begin; j < end; ++j) {
+              if (reads[j] != group[i]) continue;
+              const auto reference = expected.find({references[j], sample});
+              if (reference == expected.end()) continue;
+              sums[wanted[j]].add(reference->second.to_float(), floats_of(values[i], taps[j]));
+            }
+          }
+        });
     for (const auto& [name, sum] : sums) {
       ParityValue parity;
       parity.name = name;
       parity.exact = sum.exact;
       parity.max_abs_error = sum.worst;
-      parity.sqnr_db = sum.noise == 0 ? kExactDb : 10 * std::log10(std::max(sum.signal, 1e-300) / sum.noise);
+      parity.sqnr_db =
+          sum.noise == 0 ? kExactDb : 10 * std::log10(std::max(sum.signal, 1e-300) / sum.noise);
       parity.cosine = sum.signal > 0 && sum.other > 0
                           ? sum.product / std::sqrt(sum.signal) / std::sqrt(sum.other)
                           : (sum.exact ? 1.0 : 0.0);

@@ -10,8 +10,8 @@
 
 namespace mcompress {
 
-/// Opens the model in this process and reports load time and memory: what `mcompress session-figures`
-/// prints as three numbers. Runs once when there are feeds it can make by itself.
+/// Opens the model in this process and reports load time and memory: what `mcompress
+/// session-figures` prints as three numbers. Runs once when there are feeds it can make by itself.
 SessionFigure session_figure_here(RuntimeService& runtime, const std::filesystem::path& model);
 std::string session_figure_text(const SessionFigure& figure);
 

@@ -10,7 +10,8 @@ namespace mcompress {
 namespace {
 
 bool all_hold(const std::vector<GateVerdict>& verdicts) {
-  return std::all_of(verdicts.begin(), verdicts.end(), [](const GateVerdict& v) { return v.holds; });
+  return std::all_of(verdicts.begin(), verdicts.end(),
+                     [](const GateVerdict& v) { return v.holds; });
 }
 
 void set_action(std::vector<GateVerdict>& verdicts, const std::string& action) {
@@ -111,7 +112,8 @@ StepRunner::Next StepRunner::apply_gate(Model& model, Model& before, const GateS
   return stop ? Next::kStop : Next::kEndLoop;
 }
 
-StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step, const std::string& label,
+StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
+                                        const std::string& label,
                                         std::vector<StepReport>& reports) {
   for (int round = 0; round < step.repeat; ++round) {
     Model before = model.clone();
@@ -125,7 +127,8 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step, cons
     bool failed = next == Next::kEndLoop;
     if (!failed && (!step.until.empty() || step.gate)) {
       std::vector<LimitSpec> limits = step.until;
-      if (step.gate) limits.insert(limits.end(), step.gate->limits.begin(), step.gate->limits.end());
+      if (step.gate)
+        limits.insert(limits.end(), step.gate->limits.begin(), step.gate->limits.end());
       judge_.measure(model, limits, report);
       report.gates = judge_.judge(limits, step.gate && step.gate->strict);
       failed = !all_hold(report.gates);
@@ -145,7 +148,8 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step, cons
     context_.forget_types();
     decisions_.resize(decisions_before);
     report.rolled_back = true;
-    set_action(report.gates, on_fail == OnFail::kStop && step.until.empty() ? "stopped" : "rolled back");
+    set_action(report.gates,
+               on_fail == OnFail::kStop && step.until.empty() ? "stopped" : "rolled back");
     reports.push_back(std::move(report));
     return on_fail == OnFail::kStop && step.until.empty() && step.gate ? Next::kStop : Next::kGoOn;
   }

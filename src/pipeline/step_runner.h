@@ -20,8 +20,8 @@ StepSpec plain_step(std::string pass);
 class StepJudge {
  public:
   virtual ~StepJudge() = default;
-  /// Fills size, metric and latency of a step whose model is `model`, as far as `limits` ask for them or
-  /// they cost little.
+  /// Fills size, metric and latency of a step whose model is `model`, as far as `limits` ask for
+  /// them or they cost little.
   virtual void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) = 0;
   /// One verdict a limit, from what was measured last.
   virtual std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) = 0;

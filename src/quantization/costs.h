@@ -12,14 +12,15 @@ struct UnitCost {
   double in_int8 = 0;
 };
 
-/// Built-in costs of ONNX Runtime 1.30 on one core of a target, from the measurements of algorithms.md
-/// section 3 and tests/bench/int8_costs: they choose, they do not promise.
+/// Built-in costs of ONNX Runtime 1.30 on one core of a target, from the measurements of
+/// algorithms.md section 3 and tests/bench/int8_costs: they choose, they do not promise.
 class CostModel {
  public:
   explicit CostModel(const Target& target);
 
   UnitCost unit(const Unit& unit) const;
-  /// Float to 8 bits and back for a value of so many elements; `spatial` values change their layout, too.
+  /// Float to 8 bits and back for a value of so many elements; `spatial` values change their
+  /// layout, too.
   double quantize(int64_t elements, bool spatial) const;
   double dequantize(int64_t elements, bool spatial) const;
 

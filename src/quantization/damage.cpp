@@ -63,8 +63,11 @@ void DamageMeter::add(std::span<const Tensor> reference, std::span<const Tensor>
 double DamageMeter::value() const {
   double worst = 0;
   for (const Output& output : outputs_) {
-    const double share = output.signal > 0 ? output.noise / output.signal : output.noise > 0 ? 1.0 : 0.0;
-    worst = std::max(worst, output.probabilities && output.rows > 0 ? output.divergence / output.rows : share);
+    const double share = output.signal > 0  ? output.noise / output.signal
+                         : output.noise > 0 ? 1.0
+                                            : 0.0;
+    worst = std::max(
+        worst, output.probabilities && output.rows > 0 ? output.divergence / output.rows : share);
   }
   return worst;
 }

@@ -10,9 +10,9 @@
 
 namespace mcompress::quantization {
 
-/// How far the outputs of a model are from those of another: for outputs that are probabilities along the last
-/// axis the mean Kullback-Leibler divergence in nats, for others the noise power over the signal power. Over
-/// several outputs the worst.
+/// How far the outputs of a model are from those of another: for outputs that are probabilities
+/// along the last axis the mean Kullback-Leibler divergence in nats, for others the noise power
+/// over the signal power. Over several outputs the worst.
 class DamageMeter {
  public:
   void add(std::span<const Tensor> reference, std::span<const Tensor> candidate);
@@ -42,9 +42,9 @@ class DamageProbe {
   std::vector<std::vector<Tensor>> expected_;  ///< outputs of the reference on `feeds_`
 };
 
-/// The least count in 0..`most` whose damage is within the tolerance, damage falling as the count grows; `most`
-/// where none is. Few things carry nearly all of it, so the lower end is looked at more closely. At most
-/// `evaluations` calls.
+/// The least count in 0..`most` whose damage is within the tolerance, damage falling as the count
+/// grows; `most` where none is. Few things carry nearly all of it, so the lower end is looked at
+/// more closely. At most `evaluations` calls.
 size_t least_count(size_t most, double tolerance, int evaluations,
                    const std::function<double(size_t count)>& damage);
 

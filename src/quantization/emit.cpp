@@ -26,10 +26,12 @@ numerics::ChannelLayout channels_of(const Layer& layer) {
 
 numerics::ReductionLayout reduction_of(const Layer& layer) {
   if (layer.kind == LayerKind::kConv) {
-    return numerics::ReductionLayout::conv(layer.outputs, layer.inputs / layer.groups, layer.kernel);
+    return numerics::ReductionLayout::conv(layer.outputs, layer.inputs / layer.groups,
+                                           layer.kernel);
   }
-  return layer.output_axis == 0 ? numerics::ReductionLayout::transposed_matrix(layer.outputs, layer.inputs)
-                                : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
+  return layer.output_axis == 0
+             ? numerics::ReductionLayout::transposed_matrix(layer.outputs, layer.inputs)
+             : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
 }
 
 void erase_if_unread(const ValueRef& constant) {
@@ -78,7 +80,8 @@ class Emitter {
     const ValueRef old_weight = layer.node.input(layer.weight_input);
     forms::QuantizedWeight stored = weight.weight;
     // A Gemm becomes a QGemm only where the zero points are written out (measured, 1.30 and 1.32).
-    if (layer.kind == LayerKind::kGemm) stored.zero_points = Tensor(DataType::kInt8, stored.scales.shape());
+    if (layer.kind == LayerKind::kGemm)
+      stored.zero_points = Tensor(DataType::kInt8, stored.scales.shape());
     graph_.set_input(layer.node, layer.weight_input,
                      forms::emit_dequantize(graph_, old_weight.name(), stored, layer.node));
     erase_if_unread(old_weight);
@@ -105,15 +108,17 @@ Tensor scales_tensor(const std::vector<float>& scales) {
 
 }  // namespace
 
-LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::optional<Tensor>& bias,
-                           float input_scale, const Target& target) {
+LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
+                           const std::optional<Tensor>& bias, float input_scale,
+                           const Target& target) {
   const auto values = weight.as<float>();
   const auto layout = channels_of(layer);
   // Depthwise kernels add up one channel at a time, in 32 bits.
   const bool pairs = target.needs_pair_rule() && !layer.is_depthwise();
   int64_t moved = 0;
-  auto quantized = pairs ? numerics::quantize_in_pairs(values, layout, reduction_of(layer), {}, moved)
-                         : numerics::quantize_weights(values, layout, {});
+  auto quantized = pairs
+                       ? numerics::quantize_in_pairs(values, layout, reduction_of(layer), {}, moved)
+                       : numerics::quantize_weights(values, layout, {});
   LayerWeight result;
   result.scales = quantized.scales;
   if (bias) {

@@ -12,18 +12,19 @@
 
 namespace mcompress::quantization {
 
-/// The 8-bit weight of a layer: symmetric, one scale per output channel, obeying the pair rule where the
-/// target asks for it, its scales wide enough for an int32 bias with `input_scale`.
+/// The 8-bit weight of a layer: symmetric, one scale per output channel, obeying the pair rule
+/// where the target asks for it, its scales wide enough for an int32 bias with `input_scale`.
 struct LayerWeight {
-  forms::QuantizedWeight weight;   ///< in the layout of the layer's own weight
-  std::vector<float> scales;       ///< per output channel
-  std::vector<int32_t> bias;       ///< empty without
+  forms::QuantizedWeight weight;  ///< in the layout of the layer's own weight
+  std::vector<float> scales;      ///< per output channel
+  std::vector<int32_t> bias;      ///< empty without
 };
-LayerWeight quantize_layer(const Layer& layer, const Tensor& weight, const std::optional<Tensor>& bias,
-                           float input_scale, const Target& target);
+LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
+                           const std::optional<Tensor>& bias, float input_scale,
+                           const Target& target);
 
-/// Writes the units that `in_int8` names in Q and DQ form. Values of `params` get one Q each. Returns how many
-/// layers were changed. The opset must be 13 or more.
+/// Writes the units that `in_int8` names in Q and DQ form. Values of `params` get one Q each.
+/// Returns how many layers were changed. The opset must be 13 or more.
 int emit_plan(Model& model, const std::vector<Unit>& units, const std::vector<bool>& in_int8,
               const ValueParams& params, const std::map<std::string, LayerWeight>& weights);
 

@@ -19,8 +19,9 @@ size_t weight_index(const Layer& layer, int64_t output, int64_t channel, int64_t
                                                     : channel * layer.outputs + output);
 }
 
-double expected_noise(const Unit& unit, std::span<const float> weight, std::span<const float> scales,
-                      const numerics::QuantParams& input, const ChannelStatistics& input_channels,
+double expected_noise(const Unit& unit, std::span<const float> weight,
+                      std::span<const float> scales, const numerics::QuantParams& input,
+                      const ChannelStatistics& input_channels,
                       const std::optional<numerics::QuantParams>& output,
                       const ChannelStatistics& output_channels) {
   const Layer& layer = unit.layer;

@@ -15,9 +15,9 @@ constexpr double kForbidden = BinaryLabelling::kForbidden;
 
 /// A value that units exchange.
 struct Value {
-  std::optional<size_t> producer;   ///< unit that leaves it in 8 bits when it runs in them
-  std::vector<size_t> readers;      ///< units that want it in 8 bits
-  bool read_by_others = false;      ///< something reads it that knows float only
+  std::optional<size_t> producer;  ///< unit that leaves it in 8 bits when it runs in them
+  std::vector<size_t> readers;     ///< units that want it in 8 bits
+  bool read_by_others = false;     ///< something reads it that knows float only
 };
 
 std::map<std::string, Value> values_of(Model& model, const std::vector<Unit>& units) {
@@ -36,12 +36,19 @@ std::map<std::string, Value> values_of(Model& model, const std::vector<Unit>& un
   return values;
 }
 
-bool is_spatial(const ValueTypes& types, const ValueRef& value) { return types.find(value).rank() >= 3; }
+bool is_spatial(const ValueTypes& types, const ValueRef& value) {
+  return types.find(value).rank() >= 3;
+}
 
 class Planner {
  public:
-  Planner(Model& model, const ValueTypes& types, const std::vector<Unit>& units, const CostModel& costs)
-      : model_(model), types_(types), units_(units), costs_(costs), values_(values_of(model, units)) {}
+  Planner(Model& model, const ValueTypes& types, const std::vector<Unit>& units,
+          const CostModel& costs)
+      : model_(model),
+        types_(types),
+        units_(units),
+        costs_(costs),
+        values_(values_of(model, units)) {}
 
   Plan plan(const std::set<std::string>& keep_float, bool only_if_cheaper) const {
     BinaryLabelling problem;
@@ -62,15 +69,16 @@ class Planner {
     return plan;
   }
 
-  /// Layers in float whose input comes from a unit in 8 bits and whose output is wanted in 8 bits: what must
-  /// be in float, too, so that the runtime does not quantize them on its own.
+  /// Layers in float whose input comes from a unit in 8 bits and whose output is wanted in 8 bits:
+  /// what must be in float, too, so that the runtime does not quantize them on its own.
   std::set<std::string> sandwiches(const std::vector<bool>& in_int8) const {
     std::set<std::string> outputs;
     for (const NodeRef node : model_.graph().nodes()) {
-      if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul") && !node.is("ConvTranspose")) continue;
+      if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul") && !node.is("ConvTranspose"))
+        continue;
       const auto input = values_.find(node.input_name(0));
-      const bool from_int8 = input != values_.end() && input->second.producer &&
-                             in_int8[*input->second.producer];
+      const bool from_int8 =
+          input != values_.end() && input->second.producer && in_int8[*input->second.producer];
       if (!from_int8 || is_int8(node, in_int8)) continue;
       for (const std::string& name : values_behind(node)) {
         const auto value = values_.find(name);
@@ -134,7 +142,8 @@ class Planner {
 }  // namespace
 
 Plan make_plan(Model& model, const ValueTypes& types, const std::vector<Unit>& units,
-               const CostModel& costs, const std::set<std::string>& keep_float, bool only_if_cheaper) {
+               const CostModel& costs, const std::set<std::string>& keep_float,
+               bool only_if_cheaper) {
   const Planner planner(model, types, units, costs);
   std::set<std::string> in_float = keep_float;
   for (;;) {

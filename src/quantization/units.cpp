@@ -11,8 +11,8 @@
 namespace mcompress::quantization {
 namespace {
 
-/// A Relu, or a Clip whose lower bound is 0: an unsigned range with zero point 0 implies it, so that the runtime
-/// drops it.
+/// A Relu, or a Clip whose lower bound is 0: an unsigned range with zero point 0 implies it, so
+/// that the runtime drops it.
 bool is_implied_by_range(const NodeRef& node) {
   if (node.is("Relu")) return true;
   if (!node.is("Clip")) return false;
@@ -26,7 +26,8 @@ bool is_implied_by_range(const NodeRef& node) {
 /// The activation that the unit absorbs, when nothing else reads what is before it.
 NodeRef absorbed_activation(const NodeRef& node) {
   const NodeRef next = analysis::sole_consumer(node.output());
-  return next && is_implied_by_range(next) && next.input_name(0) == node.output_name(0) ? next : NodeRef();
+  return next && is_implied_by_range(next) && next.input_name(0) == node.output_name(0) ? next
+                                                                                        : NodeRef();
 }
 
 /// An activation that the runtime's float convolution computes in passing.
@@ -39,19 +40,21 @@ bool feeds_activation(const ValueRef& value) {
   return false;
 }
 
-/// What the runtime would do to a quantized product before it looks for quantized ones: a Gemm takes the activation
-/// behind it along, a matrix product of rank 2 the Add, and either then dequantizes its weight in every Run.
+/// What the runtime would do to a quantized product before it looks for quantized ones: a Gemm
+/// takes the activation behind it along, a matrix product of rank 2 the Add, and either then
+/// dequantizes its weight in every Run.
 std::string trap_behind(const NodeRef& node, int input_rank) {
   const NodeRef next = analysis::sole_consumer(node.output());
   if (!next) return "";
   if (node.is("Gemm")) {
-    for (const char* const op : {"Sigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "HardSigmoid",
-                                 "ThresholdedRelu"}) {
+    for (const char* const op : {"Sigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Softplus",
+                                 "Softsign", "HardSigmoid", "ThresholdedRelu"}) {
       if (next.is(op)) return "the runtime fuses " + std::string(op) + " into the float Gemm first";
     }
     return "";
   }
-  if (input_rank == 2 && next.is("Add")) return "the runtime makes a float Gemm of MatMul and Add first";
+  if (input_rank == 2 && next.is("Add"))
+    return "the runtime makes a float Gemm of MatMul and Add first";
   return "";
 }
 
@@ -85,7 +88,8 @@ std::string refusal(const Layer& layer) {
         return "its bias has not one value per output";
       }
       return "";
-    default: return "the runtime has no integer kernel for " + std::string(layer_kind_name(layer.kind));
+    default:
+      return "the runtime has no integer kernel for " + std::string(layer_kind_name(layer.kind));
   }
 }
 
@@ -134,7 +138,8 @@ class Finder {
   void visit_layer(const Layer& layer) {
     std::string reason = refusal(layer);
     const ValueRef input = layer.node.input(0);
-    if (reason.empty() && !is_float(types_, input)) reason = "its input is not float, or of unknown type";
+    if (reason.empty() && !is_float(types_, input))
+      reason = "its input is not float, or of unknown type";
     if (reason.empty() && input.is_constant()) reason = "its input is a constant";
     Unit unit;
     unit.node = layer.node;
@@ -215,7 +220,8 @@ class Finder {
     }
     // The integers of a graph output would have to leave in float under the same name.
     if (leaves_int8(unit) && last.output().is_graph_output()) {
-      if (!unit.layer.output.empty()) refused_.push_back({unit.layer, "its output is an output of the graph"});
+      if (!unit.layer.output.empty())
+        refused_.push_back({unit.layer, "its output is an output of the graph"});
       return;
     }
     units_.push_back(std::move(unit));
@@ -252,8 +258,8 @@ int64_t element_estimate(const ValueType& type) {
   return count;
 }
 
-std::vector<Unit> find_units(Model& model, const ValueTypes& types, const std::vector<Layer>& layers,
-                             std::vector<RefusedLayer>& refused) {
+std::vector<Unit> find_units(Model& model, const ValueTypes& types,
+                             const std::vector<Layer>& layers, std::vector<RefusedLayer>& refused) {
   return Finder(types, layers, refused).find(model);
 }
 

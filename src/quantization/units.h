@@ -12,40 +12,43 @@ namespace mcompress::quantization {
 
 enum class UnitKind {
   kConv,     ///< Conv [+ Relu or Clip from 0]: QLinearConv, output in 8 bits
-  kProduct,  ///< MatMul or Gemm with a constant right side: integer product, output in float, or, with an activation
-             ///< behind it, in 8 bits
+  kProduct,  ///< MatMul or Gemm with a constant right side: integer product, output in float, or,
+             ///< with an activation behind it, in 8 bits
   kAdd,      ///< Add of two values [+ Relu]: QLinearAdd
   kMaxPool,  ///< of the output of a kConv: moves 8-bit values
   kMove,     ///< Reshape, Flatten, Transpose, Squeeze, Unsqueeze: moves 8-bit values
 };
 
-/// Nodes that the runtime turns into one kernel when their values are in 8 bits (algorithms.md section 3).
+/// Nodes that the runtime turns into one kernel when their values are in 8 bits (algorithms.md
+/// section 3).
 struct Unit {
   UnitKind kind = UnitKind::kConv;
   NodeRef node;
-  NodeRef activation;              ///< Relu or Clip behind it; empty without
-  Layer layer;                     ///< of kConv and kProduct
-  std::vector<std::string> inputs; ///< values that must be in 8 bits
-  std::string output;              ///< value that leaves the unit, behind the activation
-  int channel_axis = 1;            ///< of the output
+  NodeRef activation;               ///< Relu or Clip behind it; empty without
+  Layer layer;                      ///< of kConv and kProduct
+  std::vector<std::string> inputs;  ///< values that must be in 8 bits
+  std::string output;               ///< value that leaves the unit, behind the activation
+  int channel_axis = 1;             ///< of the output
   int input_channel_axis = 1;
-  bool lone_activation = false;    ///< one follows that float kernels take along and integer ones do not
+  bool lone_activation =
+      false;  ///< one follows that float kernels take along and integer ones do not
   uint64_t macs = 0;
-  int64_t rows = 0;                ///< of a product: rows of the left side
+  int64_t rows = 0;  ///< of a product: rows of the left side
   int64_t output_elements = 0;
 };
 
 /// True when the unit leaves its output in 8 bits; a product without an activation leaves floats.
 bool leaves_int8(const Unit& unit);
 
-/// Units of the main graph whose shapes are known. `refused` gets layers that have no integer kernel, with the
-/// reason: weights that are stored already, grouped convolutions, several readers before the activation, ...
+/// Units of the main graph whose shapes are known. `refused` gets layers that have no integer
+/// kernel, with the reason: weights that are stored already, grouped convolutions, several readers
+/// before the activation, ...
 struct RefusedLayer {
   Layer layer;
   std::string reason;
 };
-std::vector<Unit> find_units(Model& model, const ValueTypes& types, const std::vector<Layer>& layers,
-                             std::vector<RefusedLayer>& refused);
+std::vector<Unit> find_units(Model& model, const ValueTypes& types,
+                             const std::vector<Layer>& layers, std::vector<RefusedLayer>& refused);
 
 /// The same units in a clone of their model.
 std::vector<Unit> rebind(Model& clone, const std::vector<Unit>& units);

@@ -134,7 +134,8 @@ void AtomicFile::copy(const InputFile& source, uint64_t offset, uint64_t length)
   auto from = static_cast<off_t>(offset);
   uint64_t left = length;
   while (left > 0) {
-    const ssize_t moved = ::copy_file_range(source.descriptor(), &from, descriptor_, nullptr, left, 0);
+    const ssize_t moved =
+        ::copy_file_range(source.descriptor(), &from, descriptor_, nullptr, left, 0);
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
       fail("cannot write");
@@ -166,7 +167,8 @@ void AtomicFile::commit() {
   temporary_.release();
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view text, bool overwrite) {
+void write_file_atomically(const std::filesystem::path& path, std::string_view text,
+                           bool overwrite) {
   AtomicFile file(path, overwrite);
   file.write(text);
   file.commit();
@@ -183,17 +185,16 @@ void require_writable(const std::filesystem::path& target, bool overwrite) {
   const auto folder = folder_of(target);
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
-    throw Error(ErrorCode::kUsage, target.string() + ": the folder " + folder.string() +
-                                       " does not exist")
+    throw Error(ErrorCode::kUsage,
+                target.string() + ": the folder " + folder.string() + " does not exist")
         .hint("mkdir -p " + folder.string());
   }
   if (std::filesystem::is_directory(target, error)) {
-    throw Error(ErrorCode::kUsage, target.string() + ": is a folder")
-        .hint("name a file with -o");
+    throw Error(ErrorCode::kUsage, target.string() + ": is a folder").hint("name a file with -o");
   }
   if (::access(folder.c_str(), W_OK) != 0) {
-    throw Error(ErrorCode::kUsage, target.string() + ": the folder " + folder.string() +
-                                       " is not writable")
+    throw Error(ErrorCode::kUsage,
+                target.string() + ": the folder " + folder.string() + " is not writable")
         .hint("choose another output with -o");
   }
   if (!overwrite && std::filesystem::exists(target, error)) already_exists(target);

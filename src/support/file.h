@@ -13,8 +13,8 @@
 
 namespace mcompress::support {
 
-/// A file opened for reading at offsets. Thread-safe; closed with the object. A failure throws `code`
-/// with the path and the system's words.
+/// A file opened for reading at offsets. Thread-safe; closed with the object. A failure throws
+/// `code` with the path and the system's words.
 class InputFile {
  public:
   InputFile(const std::filesystem::path& path, ErrorCode code);
@@ -49,11 +49,13 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-/// Writes a file so that its name appears only when it is whole: a temporary beside it, sync, rename.
-/// Destroyed without `commit`, it leaves nothing. Throws kRuntime ("no space left on device").
+/// Writes a file so that its name appears only when it is whole: a temporary beside it, sync,
+/// rename. Destroyed without `commit`, it leaves nothing. Throws kRuntime ("no space left on
+/// device").
 class AtomicFile {
  public:
-  /// With `overwrite` false an existing target is an error (kUsage, hint --force), at once and at commit.
+  /// With `overwrite` false an existing target is an error (kUsage, hint --force), at once and at
+  /// commit.
   explicit AtomicFile(const std::filesystem::path& target, bool overwrite = true);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -81,8 +83,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// Whole file as text; throws `code`.
 std::string read_file(const std::filesystem::path& path, ErrorCode code);
 
-/// Checks that `target` could be written: its folder exists and is writable, and it is no folder itself.
-/// Throws kUsage with a hint; for failing before the work and not after.
+/// Checks that `target` could be written: its folder exists and is writable, and it is no folder
+/// itself. Throws kUsage with a hint; for failing before the work and not after.
 void require_writable(const std::filesystem::path& target, bool overwrite);
 
 }  // namespace mcompress::support

@@ -51,7 +51,8 @@ Hash128 hash_file(const std::filesystem::path& path) {
   Hasher hasher;
   std::vector<std::byte> block(std::min<uint64_t>(file.size(), uint64_t{1} << 20));
   for (uint64_t at = 0; at < file.size(); at += block.size()) {
-    const std::span<std::byte> part(block.data(), std::min<uint64_t>(file.size() - at, block.size()));
+    const std::span<std::byte> part(block.data(),
+                                    std::min<uint64_t>(file.size() - at, block.size()));
     file.read(at, part);
     hasher.update(part);
   }

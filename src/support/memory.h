@@ -5,8 +5,8 @@
 
 namespace mcompress::support {
 
-/// Largest resident memory of this process so far, and what is resident now, in bytes; 0 where the system
-/// does not tell.
+/// Largest resident memory of this process so far, and what is resident now, in bytes; 0 where the
+/// system does not tell.
 uint64_t peak_resident_bytes();
 uint64_t resident_bytes();
 

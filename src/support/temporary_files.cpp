@@ -34,12 +34,12 @@ void remove_quietly(const std::filesystem::path& path) {
 }  // namespace
 
 TemporaryFile::TemporaryFile(std::string_view suffix)
-    : TemporaryFile(AtPath{},
-                    std::filesystem::canonical(std::filesystem::temp_directory_path()) /
-                        (unique_name() + std::string(suffix))) {}
+    : TemporaryFile(AtPath{}, std::filesystem::canonical(std::filesystem::temp_directory_path()) /
+                                  (unique_name() + std::string(suffix))) {}
 
 TemporaryFile TemporaryFile::beside(const std::filesystem::path& target) {
-  return {AtPath{}, target.parent_path() / ("." + target.filename().string() + "." + unique_name())};
+  return {AtPath{},
+          target.parent_path() / ("." + target.filename().string() + "." + unique_name())};
 }
 
 TemporaryFile::TemporaryFile(AtPath, std::filesystem::path path) : path_(std::move(path)) {

@@ -52,7 +52,8 @@ g (float[1,)" + c + R"(,14,14] x) => (float[1,10] y) {
   Noise noise(3);
   const float gain = 1.0f / std::sqrt(static_cast<float>(channels) * 9);
   const auto conv = [&](const ValueRef& x, const std::string& name, bool relu) {
-    const auto w = graph.add_constant(name + ".w", noise.tensor({channels, channels, 3, 3}, 4 * gain));
+    const auto w =
+        graph.add_constant(name + ".w", noise.tensor({channels, channels, 3, 3}, 4 * gain));
     const auto b = graph.add_constant(name + ".b", noise.tensor({channels}, 0.2f));
     const NodeRef node = graph.insert({.op = "Conv",
                                        .inputs = {x, w, b},
@@ -60,24 +61,30 @@ g (float[1,)" + c + R"(,14,14] x) => (float[1,10] y) {
                                        .name = name,
                                        .outputs = {name + ".y"}});
     if (!relu) return node.output();
-    return graph.insert({.op = "Relu", .inputs = {node.output()}, .outputs = {name + ".r"}}).output();
+    return graph.insert({.op = "Relu", .inputs = {node.output()}, .outputs = {name + ".r"}})
+        .output();
   };
   const ValueRef first = conv(graph.find("x"), "first", true);
   const ValueRef second = conv(first, "second", true);
   const ValueRef third = conv(second, "third", false);
-  const ValueRef sum = graph.insert({.op = "Add", .inputs = {third, first}, .outputs = {"sum"}}).output();
-  const ValueRef relu = graph.insert({.op = "Relu", .inputs = {sum}, .outputs = {"sum.r"}}).output();
+  const ValueRef sum =
+      graph.insert({.op = "Add", .inputs = {third, first}, .outputs = {"sum"}}).output();
+  const ValueRef relu =
+      graph.insert({.op = "Relu", .inputs = {sum}, .outputs = {"sum.r"}}).output();
   const ValueRef fourth = conv(relu, "fourth", true);
   const ValueRef mean = graph.insert({.op = "GlobalAveragePool", .inputs = {fourth}}).output();
   const ValueRef flat = graph.insert({.op = "Flatten", .inputs = {mean}}).output();
   const auto w1 = graph.add_constant("gemm.w", noise.tensor({32, channels}, 0.5f));
   const auto b1 = graph.add_constant("gemm.b", noise.tensor({32}, 0.2f));
-  const ValueRef gemm = graph.insert({.op = "Gemm",
-                                      .inputs = {flat, w1, b1},
-                                      .attributes = {{"transB", int64_t{1}}},
-                                      .name = "gemm"}).output();
+  const ValueRef gemm = graph
+                            .insert({.op = "Gemm",
+                                     .inputs = {flat, w1, b1},
+                                     .attributes = {{"transB", int64_t{1}}},
+                                     .name = "gemm"})
+                            .output();
   const auto w2 = graph.add_constant("matmul.w", noise.tensor({32, 10}, 0.5f));
-  const ValueRef last = graph.insert({.op = "MatMul", .inputs = {gemm, w2}, .name = "matmul"}).output();
+  const ValueRef last =
+      graph.insert({.op = "MatMul", .inputs = {gemm, w2}, .name = "matmul"}).output();
   const NodeRef identity = graph.find("y").producer();
   graph.supersede(graph.find("y"), last);
   graph.erase(identity);
@@ -93,8 +100,8 @@ std::shared_ptr<const Dataset> samples_for(const Model& model, size_t count, flo
   return std::make_shared<MemoryDataset>(std::move(samples));
 }
 
-PassContext context_with(const std::shared_ptr<const Dataset>& data, TargetKind target = TargetKind::kCpu,
-                         int threads = 1) {
+PassContext context_with(const std::shared_ptr<const Dataset>& data,
+                         TargetKind target = TargetKind::kCpu, int threads = 1) {
   PassContext::Services services;
   services.runtime = runtime();
   services.opset = make_opset_service();
@@ -187,8 +194,9 @@ TEST(QuantizeStatic, TheDefaultTargetObeysThePairRule) {
 TEST(QuantizeStatic, ZeroToleranceLeavesTheLayersInFloat) {
   Model model = small_network();
   auto context = context_with(samples_for(model, 8));
-  const auto outcome = run_pass("quantize-static", model,
-                                {{"where", "everywhere"}, {"tolerance", "0"}, {"store-float", "false"}}, &context);
+  const auto outcome =
+      run_pass("quantize-static", model,
+               {{"where", "everywhere"}, {"tolerance", "0"}, {"store-float", "false"}}, &context);
   ASSERT_FALSE(outcome.skips.empty());
   EXPECT_THAT(outcome.skips[0].reason, HasSubstr("expected noise"));
   EXPECT_THAT(kernels(model), Not(Contains("QLinearConv")));

@@ -31,10 +31,14 @@ void write_model(const std::filesystem::path& path) {
     return graph.add_constant(name, Tensor::from<float>({rows, columns}, values));
   };
   const ValueRef hidden =
-      graph.insert({.op = "MatMul", .inputs = {graph.find("x"), weight("w1", 64, 128)}, .name = "first"}).output();
+      graph
+          .insert(
+              {.op = "MatMul", .inputs = {graph.find("x"), weight("w1", 64, 128)}, .name = "first"})
+          .output();
   const ValueRef relu = graph.insert({.op = "Relu", .inputs = {hidden}}).output();
   const ValueRef last =
-      graph.insert({.op = "MatMul", .inputs = {relu, weight("w2", 128, 10)}, .name = "last"}).output();
+      graph.insert({.op = "MatMul", .inputs = {relu, weight("w2", 128, 10)}, .name = "last"})
+          .output();
   const NodeRef identity = graph.find("y").producer();
   graph.supersede(graph.find("y"), last);
   graph.erase(identity);
@@ -43,7 +47,8 @@ void write_model(const std::filesystem::path& path) {
 
 /// Rows of noise as an npy file.
 void write_data(const std::filesystem::path& path, int rows) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", 64), }";
+  std::string header =
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", 64), }";
   header.resize(117, ' ');
   header += '\n';
   std::string file("\x93NUMPY\x01\x00", 8);
@@ -79,7 +84,8 @@ class Compress : public ::testing::Test {
   std::string output() const { return support::read_file(folder_ / "out.onnx", ErrorCode::kModel); }
   bool has_output() const { return std::filesystem::exists(folder_ / "out.onnx"); }
   size_t files() const {
-    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
+    return static_cast<size_t>(
+        std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
   }
 
   TemporaryFolder folder_;
@@ -114,7 +120,8 @@ TEST_F(Compress, MakesTheFileSmallAndSaysSo) {
 TEST_F(Compress, TheReportObeysItsSchema) {
   const RunReport report = run(kPruneAndShare);
   const auto schema = nlohmann::json::parse(report_json_schema());
-  const auto problems = testing::JsonSchema(schema).problems(nlohmann::json::parse(render_json(report)));
+  const auto problems =
+      testing::JsonSchema(schema).problems(nlohmann::json::parse(render_json(report)));
   EXPECT_TRUE(problems.empty()) << problems[0];
 }
 
@@ -171,7 +178,9 @@ steps:
   - prune-magnitude: {sparsity: 0.9}
     gate: {metric-drop: "<= 90 pt", on-fail: warn}
 )";
-  const auto figure = [&](int seed) { return run(recipe + "seed: " + std::to_string(seed) + "\n").metric_baseline; };
+  const auto figure = [&](int seed) {
+    return run(recipe + "seed: " + std::to_string(seed) + "\n").metric_baseline;
+  };
   ASSERT_TRUE(figure(1));
   EXPECT_EQ(figure(1)->samples, 8u);
 }
@@ -194,14 +203,18 @@ TEST_F(Compress, KeepsTheStepsWhereAsked) {
 }
 
 TEST_F(Compress, RefusesToWriteOverTheInputOrAnExistingFile) {
-  const Recipe recipe = parse_recipe(kPruneAndShare, "recipe.yaml", folder_.path(), builtin_passes());
+  const Recipe recipe =
+      parse_recipe(kPruneAndShare, "recipe.yaml", folder_.path(), builtin_passes());
   RunOptions options;
   options.runtime = test::runtime();
   options.save.overwrite = true;
-  EXPECT_THROW(compress(folder_ / "in.onnx", folder_ / "in.onnx", recipe, builtin_passes(), options), Error);
+  EXPECT_THROW(
+      compress(folder_ / "in.onnx", folder_ / "in.onnx", recipe, builtin_passes(), options), Error);
   options.save.overwrite = false;
   support::write_file_atomically(folder_ / "out.onnx", "precious");
-  EXPECT_THROW(compress(folder_ / "in.onnx", folder_ / "out.onnx", recipe, builtin_passes(), options), Error);
+  EXPECT_THROW(
+      compress(folder_ / "in.onnx", folder_ / "out.onnx", recipe, builtin_passes(), options),
+      Error);
   EXPECT_EQ(output(), "precious");
 }
 

@@ -73,8 +73,7 @@ TEST(Graph, IterationSkipsErasedAndIgnoresInserted) {
 TEST(Graph, GraphOutputKeepsItsName) {
   Model model = model_from_text(kChain);
   Graph& graph = model.graph();
-  const NodeRef mul =
-      graph.insert({.op = "Mul", .inputs = {graph.find("b"), graph.find("a")}});
+  const NodeRef mul = graph.insert({.op = "Mul", .inputs = {graph.find("b"), graph.find("a")}});
   const NodeRef add = graph.find("y").producer();
   const ValueRef now = graph.replace_uses(graph.find("y"), mul.output());
   EXPECT_EQ(now.name(), "y");
@@ -153,11 +152,13 @@ g (float[N] x) => (float[N] y, float[N] z) {
 })");
   Graph& graph = model.graph();
   const NodeRef mul = graph.find("y").producer();
-  const ValueRef split = graph.set_constant_input(mul, 1, Tensor::from<float>({1}, std::vector<float>{3}));
+  const ValueRef split =
+      graph.set_constant_input(mul, 1, Tensor::from<float>({1}, std::vector<float>{3}));
   EXPECT_NE(split.name(), "w");
   EXPECT_EQ(graph.find("w").constant()->to_float()[0], 2);
   EXPECT_EQ(mul.input(1).constant()->to_float()[0], 3);
-  const ValueRef alone = graph.set_constant_input(mul, 1, Tensor::from<float>({1}, std::vector<float>{4}));
+  const ValueRef alone =
+      graph.set_constant_input(mul, 1, Tensor::from<float>({1}, std::vector<float>{4}));
   EXPECT_EQ(alone, split);
 }
 

@@ -91,7 +91,8 @@ TEST(Model, ExternalDataIsReadAndWritten) {
   again.save(folder / "c.onnx");
   onnx::ModelProto written;
   ASSERT_TRUE(written.ParseFromString(support::read_file(folder / "c.onnx", ErrorCode::kModel)));
-  EXPECT_EQ(written.graph().initializer(0).raw_data(), odd_model().graph().initializer(0).raw_data());
+  EXPECT_EQ(written.graph().initializer(0).raw_data(),
+            odd_model().graph().initializer(0).raw_data());
 }
 
 TEST(Model, ExternalDataOutsideTheFolderIsRefused) {

@@ -59,9 +59,7 @@ TEST(Tensor, HalfRoundTrips) {
   EXPECT_EQ(t.cast(DataType::kBfloat16).to_float()[0], 1.5f);
 }
 
-TEST(Tensor, FloatsAreNotIntegers) {
-  EXPECT_THROW(Tensor::scalar(1.0f).to_int64(), Error);
-}
+TEST(Tensor, FloatsAreNotIntegers) { EXPECT_THROW(Tensor::scalar(1.0f).to_int64(), Error); }
 
 }  // namespace
 }  // namespace mcompress

@@ -24,7 +24,8 @@ TEST(Wire, DeepNestingEndsWithAnErrorNotAStackOverflow) {
   // graph -> node -> attribute -> graph ... wrapped 400 times around a large payload.
   std::string message(70000, '\0');
   message = std::string("\x4a", 1) + std::string("\xf0\xa2\x04", 3) + message;  // raw_data
-  const int fields[] = {5, 6, 5, 1};  // tensor in graph, graph in attribute, attribute in node, node in graph
+  const int fields[] = {
+      5, 6, 5, 1};  // tensor in graph, graph in attribute, attribute in node, node in graph
   const auto wrap = [&](int field) {
     std::string head(1, static_cast<char>((field << 3) | 2));
     for (size_t size = message.size();;) {

@@ -30,7 +30,11 @@ Recipe recipe_with_data(const test::TemporaryFolder& folder) {
 }
 
 std::vector<ValueInfo> inputs() {
-  return {{.name = "x", .type = DataType::kFloat, .has_shape = true, .shape = {-1, 1, 1, 1}, .dim_params = {"N", "", "", ""}}};
+  return {{.name = "x",
+           .type = DataType::kFloat,
+           .has_shape = true,
+           .shape = {-1, 1, 1, 1},
+           .dim_params = {"N", "", "", ""}}};
 }
 
 TEST(DataRoles, AFifthIsHeldOutWhereSomethingDecides) {

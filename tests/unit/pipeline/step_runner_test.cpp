@@ -149,7 +149,8 @@ TEST(StepRunner, CurvesChangeOverTheRounds) {
   StepSpec step = add("0");
   ConfigValue curve;
   curve.kind = ConfigValue::Kind::kMap;
-  for (const auto& [key, text] : {std::pair{"from", "1"}, std::pair{"to", "3"}, std::pair{"curve", "linear"}}) {
+  for (const auto& [key, text] :
+       {std::pair{"from", "1"}, std::pair{"to", "3"}, std::pair{"curve", "linear"}}) {
     ConfigValue value;
     value.kind = ConfigValue::Kind::kScalar;
     value.scalar = text;

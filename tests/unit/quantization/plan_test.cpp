@@ -17,10 +17,12 @@ std::string chain(int channels, int groups_of_second) {
   const std::string g = std::to_string(groups_of_second);
   const std::string in_second = std::to_string(channels / groups_of_second);
   return R"(<ir_version: 8, opset_import: ["" : 17]>
-g (float[1,)" + c + ",28,28] x, float[" + c + "," + c + ",3,3] w1, float[" + c + "," + in_second +
+g (float[1,)" +
+         c + ",28,28] x, float[" + c + "," + c + ",3,3] w1, float[" + c + "," + in_second +
          ",3,3] w2, float[" + c + "," + c + R"(,3,3] w3) => (float[1,)" + c + R"(,28,28] y) {
   a = Conv <pads = [1,1,1,1]> (x, w1)
-  b = Conv <pads = [1,1,1,1], group = )" + g + R"(> (a, w2)
+  b = Conv <pads = [1,1,1,1], group = )" +
+         g + R"(> (a, w2)
   d = Conv <pads = [1,1,1,1]> (b, w3)
   e = Relu(d)
   y = Sigmoid(e)
@@ -43,7 +45,8 @@ Case make_case(int channels, int groups) {
     for (const auto& input : graph.inputs()) {
       if (input.name == name) shape = input.shape;
     }
-    const ValueRef constant = graph.add_constant(std::string(name) + "c", Tensor(DataType::kFloat, shape));
+    const ValueRef constant =
+        graph.add_constant(std::string(name) + "c", Tensor(DataType::kFloat, shape));
     graph.replace_uses(graph.find(name), constant);
   }
   for (const char* const name : {"x", "a", "b", "d", "e", "y"}) {
@@ -78,8 +81,8 @@ TEST(Plan, WhatIsKeptInFloatStaysThere) {
 }
 
 TEST(Plan, NoFloatLayerIsLeftBetweenTwoIn8Bits) {
-  // The grouped one in the middle has no integer kernel worth having: the runtime would quantize it by itself
-  // if its neighbours both were in 8 bits.
+  // The grouped one in the middle has no integer kernel worth having: the runtime would quantize it
+  // by itself if its neighbours both were in 8 bits.
   Case c = make_case(64, 4);
   ASSERT_EQ(c.units.size(), 2u);
   ASSERT_EQ(c.refused.size(), 1u);
