@@ -82,7 +82,7 @@ set(MCOMPRESS_LAYER_RULES
   "word exit( tools/"
   "word abort( tools/"
   "word getenv( tools/"
-  "word setenv( tools/"
+  "word setenv( tools/ src/runtime/"
   "word rand( nowhere/"
   "word system_clock nowhere/"
   "word random_device nowhere/"

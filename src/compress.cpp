@@ -57,7 +57,8 @@ class Run {
     identify();
     if (!options_.dry_run) {
       support::require_writable(output_path_, options_.save.overwrite);
-      refuse_input_as_output();
+      refuse_inputs_as_output();
+      prepare_keep_steps();
     }
     load();
     if (options_.dry_run) {
@@ -83,7 +84,10 @@ class Run {
     report_.output = output_path_.string();
     report_.recipe_name = recipe_.name;
     report_.effective_recipe = write_recipe(recipe_, passes_);
-    report_.recipe_hash = support::hash128(report_.effective_recipe).hex();
+    // Where the data lies does not change what the recipe does.
+    Recipe without_data = recipe_;
+    without_data.data.clear();
+    report_.recipe_hash = support::hash128(write_recipe(without_data, passes_)).hex();
     report_.seed = recipe_.seed;
     report_.dry_run = options_.dry_run;
     report_.environment = {.tool_version = version(),
@@ -95,12 +99,29 @@ class Run {
                            .threads = options_.threads};
   }
 
-  void refuse_input_as_output() const {
-    std::error_code error;
-    if (std::filesystem::equivalent(input_path_, output_path_, error)) {
-      throw Error(ErrorCode::kUsage, output_path_.string() + ": is the input model")
-          .hint("the input is never touched: name another output with -o");
+  /// Nothing that the run reads is ever written to.
+  void refuse_inputs_as_output() const {
+    const auto refuse = [&](const std::filesystem::path& path, const std::string& what) {
+      std::error_code error;
+      if (!std::filesystem::equivalent(path, output_path_, error)) return;
+      throw Error(ErrorCode::kUsage, output_path_.string() + ": is " + what)
+          .hint("inputs are never touched: name another output with -o");
+    };
+    refuse(input_path_, "the input model");
+    for (const auto& [role, source] : recipe_.data) {
+      refuse(source.path, "the " + role + " data");
+      for (const auto& [name, file] : source.files) refuse(file, "the " + role + " data");
     }
+  }
+
+  void prepare_keep_steps() const {
+    if (!options_.keep_steps) return;
+    std::error_code error;
+    std::filesystem::create_directories(*options_.keep_steps, error);
+    if (!error) return;
+    throw Error(ErrorCode::kUsage,
+                options_.keep_steps->string() + ": cannot be made: " + error.message())
+        .hint("name another folder with --keep-steps");
   }
 
   void load() {
@@ -137,6 +158,15 @@ class Run {
     roles_ = open_roles(recipe_, inputs, decides_by_metric(recipe_));
     report_.data = roles_.descriptions;
     report_.selected_on_evaluation = roles_.selected_on_evaluation;
+    for (const auto& data : {roles_.calibration, roles_.validation, roles_.evaluation}) {
+      if (!data) continue;
+      for (const auto& warning : data->warnings()) report_.warnings.push_back(warning);
+    }
+    if (decides_by_metric(recipe_) && !roles_.validation) {
+      report_.warnings.push_back(
+          "no data to judge the metric by: steps whose gate asks for it are left out; give --data "
+          "validation=FILE");
+    }
     const auto any = roles_.any();
     sample_ = sample_feeds(*baseline_, any.get());
     has_real_sample_ = any != nullptr;
@@ -219,7 +249,6 @@ class Run {
 
   void keep_step(const Model& model, const StepReport& step) const {
     if (!options_.keep_steps) return;
-    std::filesystem::create_directories(*options_.keep_steps);
     std::string name = step.label;
     std::replace(name.begin(), name.end(), ':', '-');
     std::erase(name, ' ');

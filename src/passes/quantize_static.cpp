@@ -42,6 +42,7 @@ using quantization::Unit;
 constexpr int64_t kQdqOpset = 13;        // per-channel DequantizeLinear
 constexpr int64_t kStoreOverhead = 400;  // bytes that Cast, Mul and their names take in the file
 constexpr size_t kDamageSamples = 32;
+constexpr size_t kFewSamples = 20;
 
 enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
@@ -103,6 +104,10 @@ class QuantizeStatic final : public Pass {
     // What goes back to float later takes others along, never the other way: only this much is to
     // be watched.
     const Plan widest = plan_with({});
+    if (const size_t samples = context.calibration().data().size(); samples < kFewSamples) {
+      context.warn("calibrated on " + std::to_string(samples) +
+                   " samples only; 100 to 500 are advised");
+    }
     const auto prepared = quantization::prepare(model, context, units, widest,
                                                 {.method = method_, .percentile = percentile_});
     const Plan plan = choose(model, context, units, plan_with, prepared);

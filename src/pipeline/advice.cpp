@@ -39,8 +39,9 @@ std::vector<std::string> advice_for(const RunReport& report) {
   if (report.latency_after && report.latency_after->ratio_low > 1.02) {
     advice.push_back("the model got slower: look at the layers' times in --report FILE.json");
   }
-  const bool rolled_back = std::any_of(report.steps.begin(), report.steps.end(),
-                                       [](const StepReport& step) { return step.rolled_back; });
+  const bool rolled_back = std::any_of(
+      report.steps.begin(), report.steps.end(),
+      [](const StepReport& step) { return step.rolled_back && (step.metric || step.latency); });
   if (rolled_back) advice.push_back("a step was rolled back: ask less of it, or loosen its gate");
   return advice;
 }

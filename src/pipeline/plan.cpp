@@ -52,12 +52,8 @@ class Planner {
     report.size_is_bound = is_bound_;
     if (step.gate) {
       for (const auto& limit : step.gate->limits) {
-        report.gates.push_back({.limit = limit.quantity + " " + limit.text,
-                                .measured = 0,
-                                .measured_text = "not run",
-                                .holds = true,
-                                .uncertain = false,
-                                .action = ""});
+        report.options +=
+            (report.options.empty() ? "gate " : ", gate ") + limit.quantity + " " + limit.text;
       }
     }
     steps_.push_back(std::move(report));

@@ -10,7 +10,7 @@ namespace mcompress {
 namespace {
 
 constexpr int kWarmUpRuns = 3;
-constexpr int kLeastPairs = 5;
+constexpr int kLeastPairs = 6;
 
 double quantile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
@@ -67,8 +67,11 @@ std::vector<Latency> measure_latency(std::span<Session* const> sessions, const F
   }
   std::vector<Latency> result;
   for (const auto& mine : seconds) {
+    // Two pairs, one in each order, make one ratio: what the order gives and takes cancels.
     std::vector<double> ratios;
-    for (size_t i = 0; i < mine.size(); ++i) ratios.push_back(mine[i] / seconds[0][i]);
+    for (size_t i = 0; i + 1 < mine.size(); i += 2) {
+      ratios.push_back(std::sqrt(mine[i] / seconds[0][i] * mine[i + 1] / seconds[0][i + 1]));
+    }
     result.push_back(summarize(mine, std::move(ratios)));
   }
   return result;

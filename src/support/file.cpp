@@ -107,7 +107,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::fail(const char* doing) const {
   throw Error(ErrorCode::kRuntime, target_.string() + ": " + doing + ": " + system_words())
-      .hint("nothing was written; free some space or choose another output with -o");
+      .hint("free some space, or choose another place");
 }
 
 void AtomicFile::write(std::string_view bytes) {
@@ -191,6 +191,10 @@ void require_writable(const std::filesystem::path& target, bool overwrite) {
   }
   if (std::filesystem::is_directory(target, error)) {
     throw Error(ErrorCode::kUsage, target.string() + ": is a folder").hint("name a file with -o");
+  }
+  if (std::filesystem::exists(target, error) && !std::filesystem::is_regular_file(target, error)) {
+    throw Error(ErrorCode::kUsage, target.string() + ": is a device or a pipe, not a file")
+        .hint("name a file with -o");
   }
   if (::access(folder.c_str(), W_OK) != 0) {
     throw Error(ErrorCode::kUsage,

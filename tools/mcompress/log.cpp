@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 
 #include "mcompress/error.h"
 #include "progress_bar.h"
+#include "support/file.h"
 #include "support/text_table.h"
 
 namespace mcompress::tool {
@@ -44,6 +46,15 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
   }
 };
 
+// A log is begun anew, but nothing that is not a log is lost for it: lines of one start with "[".
+void refuse_to_truncate(const std::string& path) {
+  std::ifstream file(path);
+  const int first = file.get();
+  if (!file || first == '[') return;
+  throw Error(ErrorCode::kUsage, path + ": exists already and is no log")
+      .hint("name another file with --log-file");
+}
+
 }  // namespace
 
 bool color_on_stderr() { return stderr_color; }
@@ -73,6 +84,8 @@ void OutputOptions::apply() const {
                                  : spdlog::level::info);
   std::vector<spdlog::sink_ptr> sinks{on_stderr};
   if (!log_file.empty()) {
+    support::require_writable(log_file, true);
+    refuse_to_truncate(log_file);
     try {
       sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(log_file, true));
     } catch (const spdlog::spdlog_ex&) {

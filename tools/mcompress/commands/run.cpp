@@ -33,6 +33,8 @@ struct RunCommand {
 
  private:
   std::filesystem::path output_path(const Recipe& used) const;
+  /// Throws kUsage where one file would be written over another of this run.
+  void refuse_report_as_output(const std::filesystem::path& written) const;
 };
 
 void RunCommand::declare(Arguments& arguments) {
@@ -73,10 +75,29 @@ std::filesystem::path RunCommand::output_path(const Recipe& used) const {
   return std::filesystem::path(model).stem().string() + "." + used.name + ".onnx";
 }
 
+void RunCommand::refuse_report_as_output(const std::filesystem::path& written) const {
+  const auto place = std::filesystem::absolute(written).lexically_normal();
+  for (const std::string& file : reports.files) {
+    for (const auto& [path, what] : {std::pair{place, "the output"},
+                                     std::pair{std::filesystem::absolute(model), "the input model"},
+                                     std::pair{std::filesystem::absolute(recipe), "the recipe"}}) {
+      if (std::filesystem::absolute(file).lexically_normal() != path.lexically_normal()) continue;
+      throw Error(ErrorCode::kUsage, file + ": is " + what).hint("name another file with --report");
+    }
+  }
+  std::error_code error;
+  if (std::filesystem::equivalent(written, recipe, error)) {
+    throw Error(ErrorCode::kUsage, written.string() + ": is the recipe")
+        .hint("inputs are never touched: name another output with -o");
+  }
+}
+
 int RunCommand::run() const {
   output.apply();
   reports.check();
   const Recipe used = find_recipe(recipe, builtin_passes(), recipes.overrides());
+  const std::filesystem::path written = output_path(used);
+  refuse_report_as_output(written);
   RunOptions options;
   options.threads = models.thread_count();
   options.dry_run = dry_run;
@@ -88,7 +109,7 @@ int RunCommand::run() const {
   options.self_program = "/proc/self/exe";
   options.save.external_data = kExternalData.at(external_data);
   options.save.overwrite = force;
-  const RunReport report = compress(model, output_path(used), used, builtin_passes(), options);
+  const RunReport report = compress(model, written, used, builtin_passes(), options);
   options.progress.reset();
   deliver(report, reports, output, explain);
   return report.failed ? static_cast<int>(ErrorCode::kGate) : 0;
