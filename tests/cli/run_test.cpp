@@ -96,9 +96,9 @@ TEST_F(CliRun, DataFromTheRecipeAndTheCommandLine) {
 }
 
 TEST_F(CliRun, AnInterruptLeavesNothingBehind) {
-  testing::write_bytes(
-      path("r.yaml"),
-      "data: {calibration: {random: {count: 3000000}}}\nsteps: [quantize-static]\n");
+  testing::write_bytes(path("r.yaml"),
+                       "data: {calibration: {random: {count: 3000000}}}\n"
+                       "steps: [{quantize-static: {where: everywhere}}]\n");
   const testing::CliResult result =
       run({"run", "m.onnx", "-r", "r.yaml", "-o", "out.onnx"},
           {.signal = SIGINT, .signal_after = std::chrono::milliseconds(700)});

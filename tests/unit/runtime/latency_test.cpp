@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -69,17 +70,28 @@ TEST(Latency, BoundsTheMedianByOrderStatistics) {
   FakeSession ramp('b', rising, &order);
   Session* const both[] = {&one, &ramp};
   const auto result = measure_latency(both, {}, 100, 100);
-  // 95 % for n = 100 by the binomial distribution: the 40th and the 61st value.
-  EXPECT_DOUBLE_EQ(result[1].ratio, 50.5);
-  EXPECT_DOUBLE_EQ(result[1].ratio_low, 40);
-  EXPECT_DOUBLE_EQ(result[1].ratio_high, 61);
+  // Two pairs make one ratio, sqrt(i (i + 1)) for odd i. 95 % for n = 50 by the binomial
+  // distribution: the 18th and the 33rd of them.
+  EXPECT_NEAR(result[1].ratio, (std::sqrt(49.0 * 50) + std::sqrt(51.0 * 52)) / 2, 1e-9);
+  EXPECT_NEAR(result[1].ratio_low, std::sqrt(35.0 * 36), 1e-9);
+  EXPECT_NEAR(result[1].ratio_high, std::sqrt(65.0 * 66), 1e-9);
+}
+
+TEST(Latency, TheOrderWithinAPairCancels) {
+  std::string order;
+  // Whoever runs second is half as fast: a first in even pairs, b in odd ones. (Three warm-up
+  // runs.)
+  FakeSession a('a', {1, 1, 1, 1, 2, 1, 2}, &order);
+  FakeSession b('b', {1, 1, 1, 2, 1, 2, 1}, &order);
+  Session* const both[] = {&a, &b};
+  EXPECT_DOUBLE_EQ(measure_latency(both, {}, 4, 1000)[1].ratio, 1);
 }
 
 TEST(Latency, StopsWhenTheTimeIsUp) {
   std::string order;
   FakeSession a('a', {0.001}, &order);
   Session* const one[] = {&a};
-  EXPECT_EQ(measure_latency(one, {}, 1000, 0).at(0).pairs, 5);
+  EXPECT_EQ(measure_latency(one, {}, 1000, 0).at(0).pairs, 6);
 }
 
 }  // namespace
