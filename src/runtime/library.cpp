@@ -79,12 +79,15 @@ const OrtApi* load_api(const std::string& path, std::string* version) {
 }
 
 std::shared_ptr<const Library> load(const std::string& path) {
-  auto library = std::make_shared<Library>();
-  library->path = path;
   // The npm build of the library reports usage to its makers from its first moment on; nothing
   // about a run leaves the machine. Who set the variable already is left in charge.
   ::setenv("ORT_DISABLE_TELEMETRY", "1", 0);
-  Ort::InitApi(load_api(path, &library->version));
+  std::string version;
+  Ort::InitApi(load_api(path, &version));
+  // Not earlier: even an empty Ort object is released through the API.
+  auto library = std::make_shared<Library>();
+  library->path = path;
+  library->version = version;
   library->env = Ort::Env(ORT_LOGGING_LEVEL_ERROR, "mcompress", log_message, nullptr);
   library->env.DisableTelemetryEvents();
   return library;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,6 +35,16 @@ ErrorCode code_of(const std::function<void()>& action, std::string* message = nu
 }
 
 TEST(Runtime, TellsItsVersion) { EXPECT_THAT(runtime()->version(), HasSubstr("1.")); }
+
+// In a process of its own, because this one has a library open. It crashed once.
+TEST(RuntimeDeathTest, ReportsAMissingLibrary) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto open_missing = [] {
+    const ErrorCode code = code_of([] { make_onnx_runtime("/nowhere/libonnxruntime.so.1"); });
+    std::exit(static_cast<int>(code));
+  };
+  EXPECT_EXIT(open_missing(), testing::ExitedWithCode(static_cast<int>(ErrorCode::kRuntime)), "");
+}
 
 TEST(Runtime, RefusesASecondLibrary) {
   runtime();
