@@ -48,6 +48,7 @@ enum class FormChoice { kAuto, kScaled, kDequantize };
 
 /// What nodes and names of a form add to the file.
 constexpr int64_t kOverheadBytes = 160;
+constexpr int64_t kLeastOpset = 7;
 constexpr int64_t kDequantizeOpset = 13;
 
 bool has_default_factors(const NodeRef& gemm) {
@@ -149,6 +150,10 @@ class QuantizeWeights : public LayerPass {
 
  protected:
   void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override {
+    if (model.opset() < kLeastOpset) {  // the runtime has no Mul of older ones
+      throw Unsupported("opset " + std::to_string(model.opset()) + " is older than " +
+                        std::to_string(kLeastOpset) + ": export the model with a newer one");
+    }
     editor_ = analysis::WeightEditor(selected);
     for (const Layer& layer : selected) {
       std::optional<int64_t> rows;

@@ -137,6 +137,15 @@ TEST(QuantizeWeights, RaisesTheOpsetOnlyWhereNeeded) {
   EXPECT_EQ(product.opset(), 13);
 }
 
+TEST(QuantizeWeights, LeavesModelsAloneWhoseOpsetHasNoMulInTheRuntime) {
+  Model old = with_weight(
+      "g (float[1,8,6,6] x) => (float[1,16,4,4] y) <float W = {1.0}> { y = Conv(x, W) }",
+      {16, 8, 3, 3}, 6);
+  const Model before = old.clone();
+  EXPECT_FALSE(run_pass("quantize-weights", old).changed);
+  expect_close(before, old, {0.0, true});
+}
+
 TEST(QuantizeWeights, LayersThatShareAWeightShareItsIntegers) {
   Model model = with_weight(
       "g (float[3,64] x) => (float[3,48] y, float[3,48] z) <float W = {1.0}> "
