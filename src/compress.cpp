@@ -238,8 +238,7 @@ class Run {
                     .evaluator = step_evaluator_.get(),
                     .sample = sample_,
                     .baseline_size = report_.size_before,
-                    .encode = recipe_.encode,
-                    .measure_latency = options_.measure_latency},
+                    .encode = recipe_.encode},
                    *manager_);
     StepRunner runner(*manager_, *context_, judge);
     runner.on_step([&](const Model& model, const StepReport& step) { keep_step(model, step); });

@@ -39,7 +39,6 @@ class RunJudge final : public StepJudge {
     std::optional<Feeds> sample;
     SizeFigure baseline_size;
     bool encode = true;  ///< sizes are of the file with encode-weights run
-    bool measure_latency = true;
   };
   RunJudge(Inputs inputs, PassManager& encoder) : in_(std::move(inputs)), encoder_(encoder) {}
 

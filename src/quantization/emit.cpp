@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "analysis/weight_editor.h"
 #include "forms/activation.h"
 #include "numerics/pair_quantize.h"
 #include "numerics/pair_rule.h"
@@ -32,15 +33,6 @@ numerics::ReductionLayout reduction_of(const Layer& layer) {
   return layer.output_axis == 0
              ? numerics::ReductionLayout::transposed_matrix(layer.outputs, layer.inputs)
              : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
-}
-
-void erase_if_unread(const ValueRef& constant) {
-  if (!constant.uses().empty() || constant.is_graph_output()) return;
-  if (const NodeRef producer = constant.producer()) {
-    constant.scope().erase(producer);
-  } else if (!constant.is_graph_input()) {
-    constant.scope().erase_initializer(constant.name());
-  }
 }
 
 /// Writes the units; values and their Q are made on demand, each once.
@@ -84,7 +76,7 @@ class Emitter {
       stored.zero_points = Tensor(DataType::kInt8, stored.scales.shape());
     graph_.set_input(layer.node, layer.weight_input,
                      forms::emit_dequantize(graph_, old_weight.name(), stored, layer.node));
-    erase_if_unread(old_weight);
+    analysis::WeightEditor::erase_if_unread(old_weight);
     if (weight.bias.empty()) return;
     const ValueRef old_bias = layer.node.input(layer.bias_input);
     std::vector<float> scales = weight.scales;
@@ -94,7 +86,7 @@ class Emitter {
         Tensor::from<int32_t>({layer.outputs}, weight.bias),
         Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales), layer.node);
     graph_.set_input(layer.node, layer.bias_input, bias);
-    if (old_bias) erase_if_unread(old_bias);
+    if (old_bias) analysis::WeightEditor::erase_if_unread(old_bias);
   }
 
   Graph& graph_;
@@ -163,7 +155,7 @@ void store_in_8_bits(const Layer& layer, const Tensor& weight) {
   const ValueRef old = layer.node.input(layer.weight_input);
   graph.set_input(layer.node, layer.weight_input,
                   forms::emit_scaled(graph, old.name(), stored, layer.node));
-  erase_if_unread(old);
+  analysis::WeightEditor::erase_if_unread(old);
 }
 
 }  // namespace mcompress::quantization
