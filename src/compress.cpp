@@ -209,6 +209,7 @@ class Run {
       step_evaluator_ =
           make_evaluator(options_.runtime, roles_.validation, *baseline_, evaluator_options());
     }
+    context_->set_evaluator(step_evaluator_);
     if (!final_evaluator_) final_evaluator_ = step_evaluator_;
     if (!final_evaluator_ && roles_.calibration) {
       // Nothing decides, and nothing else is there: a figure of what was calibrated on is better

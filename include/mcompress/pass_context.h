@@ -45,7 +45,8 @@ class OpsetService {
 };
 
 /// How the range of a value is chosen from its histogram (algorithms.md section 2).
-enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kEntropy, kMse };
+/// kAuto: of the others the one with the least error at the output, value by value.
+enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kEntropy, kMse, kAuto };
 
 struct RangeOptions {
   RangeMethod method = RangeMethod::kMse;
@@ -74,6 +75,15 @@ struct ChannelStatistics {
   std::vector<float> min, max;
 };
 
+/// Of the rows X that a layer multiplies with the matrix of one group of its weight, over all samples
+/// and positions (im2col with the layer's pads, strides and dilations): algorithms.md section 3.
+struct LayerMoments {
+  int64_t inputs = 0;        ///< K: rows of analysis::LayerMatrix
+  int64_t rows = 0;          ///< that were counted
+  std::vector<double> gram;  ///< X^T X / rows, symmetric [inputs, inputs]
+  std::vector<double> mean;  ///< of each input
+};
+
 /// Statistics of inner values over the calibration data, in bounded memory (src/calibration).
 class CalibrationService {
  public:
@@ -88,12 +98,22 @@ class CalibrationService {
                                           const RangeOptions& options) = 0;
   /// Of a value observed with a channel axis.
   virtual std::optional<ChannelStatistics> channels(const Model& model, const std::string& value) = 0;
+  /// Calls `visit` once for each layer that has a matrix (analysis/layer_matrix.h) and reads a value of
+  /// the main graph, in the order of `layers`, with the moments of each of its groups. The data is run
+  /// as often as it takes to keep all that is held at one time below a fixed budget; of large images
+  /// evenly spread rows are taken. Returns, by layer, why it was left out, or "".
+  virtual std::vector<std::string> moments(
+      const Model& model, std::span<const Layer> layers,
+      const std::function<void(size_t layer, std::span<const LayerMoments> groups)>& visit) = 0;
   /// Calls `visit` for each of the first `samples` samples with `values` (in groups to bound memory).
   virtual void for_each(const Model& model, std::span<const std::string> values, size_t samples,
                         const std::function<void(size_t sample,
                                                  std::span<const std::string> values_of_group,
                                                  std::span<const Tensor> tensors)>& visit) = 0;
 };
+
+class CostTable;
+class Evaluator;
 
 /// Everything a pass may use besides the model. A missing service is an error with a hint.
 class PassContext {
@@ -103,6 +123,10 @@ class PassContext {
     std::shared_ptr<CalibrationService> calibration;
     std::shared_ptr<OpsetService> opset;
     std::shared_ptr<Progress> progress;
+    /// Scores models on the validation data against the input model, where there is data.
+    std::shared_ptr<Evaluator> evaluator = nullptr;
+    /// Measured costs of this machine; without it the built-in costs of the target serve.
+    std::shared_ptr<const CostTable> costs = nullptr;
     /// One sample that the model can be fed with, where there is data.
     std::optional<Feeds> sample = {};
     Target target;
@@ -116,6 +140,13 @@ class PassContext {
   CalibrationService& calibration();  ///< throws kData with a hint (--data calibration=...)
   bool has_runtime() const { return services_.runtime != nullptr; }
   bool has_calibration() const { return services_.calibration != nullptr; }
+  void set_evaluator(std::shared_ptr<Evaluator> evaluator) {
+    services_.evaluator = std::move(evaluator);
+  }
+  /// Null where there is no data to judge by.
+  Evaluator* evaluator() const { return services_.evaluator.get(); }
+  /// Null where the built-in costs of the target serve.
+  const CostTable* costs() const { return services_.costs.get(); }
   OpsetService& opset();
   Progress& progress();
   const Target& target() const { return services_.target; }

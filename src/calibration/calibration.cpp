@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "calibration/channel_sums.h"
+#include "calibration/layer_moments.h"
 #include "numerics/observer.h"
 #include "numerics/range_choice.h"
 #include "support/parallel_for.h"
@@ -24,6 +25,7 @@ numerics::RangeMethod method_of(RangeMethod method) {
     case RangeMethod::kEntropy:
       return numerics::RangeMethod::kEntropy;
     case RangeMethod::kMse:
+    case RangeMethod::kAuto:
       return numerics::RangeMethod::kMse;
     case RangeMethod::kMinMax:
     case RangeMethod::kMovingAverage:
@@ -138,6 +140,15 @@ class Calibration final : public CalibrationService {
     const auto it = known.find(value);
     if (it == known.end() || it->second.channels.empty()) return std::nullopt;
     return it->second.channels.statistics();
+  }
+
+  std::vector<std::string> moments(
+      const Model& model, std::span<const Layer> layers,
+      const std::function<void(size_t, std::span<const LayerMoments>)>& visit) override {
+    GroupProgress progress(progress_.get(), data_->size());
+    return calibration::collect_moments(
+        *runtime_, model, *data_, layers, {}, threads_,
+        [&](size_t sample) { progress.seen(sample); }, visit);
   }
 
   void for_each(const Model& model, std::span<const std::string> values, size_t samples,

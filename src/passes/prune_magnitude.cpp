@@ -27,6 +27,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
 #include "mcompress/pass_context.h"
 #include "numerics/sparsity.h"
@@ -58,26 +59,6 @@ Pattern parse_pattern(const std::string& text) {
   const bool n_of_m = text[at] == ':';
   if (a < 1 || b < 1 || (n_of_m && a >= b)) return {};
   return {n_of_m ? Pattern::Kind::kNofM : Pattern::Kind::kBlock, a, b};
-}
-
-/// Where the inputs of each output are. Directions of a recurrent layer and matrices of a stack
-/// count as outputs where that is possible, else a stack is taken as one long list.
-ReductionLayout layout_of(const Layer& layer) {
-  const Shape& s = layer.weight_shape;
-  const int64_t count = layer.weight_count();
-  switch (layer.kind) {
-    case LayerKind::kConv:
-      return ReductionLayout::conv(s[0], s[1], layer.kernel);
-    case LayerKind::kConvTranspose:
-      return {s[1], s[0], layer.kernel, layer.kernel, s[1] * layer.kernel, 1};
-    default:
-      break;
-  }
-  const int64_t inputs = s[static_cast<size_t>(layer.input_axis)];
-  if (layer.input_axis > layer.output_axis) {
-    return ReductionLayout::transposed_matrix(count / inputs, inputs);
-  }
-  return ReductionLayout::matrix(count / s.back(), s.back());
 }
 
 bool has_nan(const std::vector<float>& values) {
@@ -204,7 +185,7 @@ class PruneMagnitude : public LayerPass {
       } catch (const Unsupported&) {
         continue;  // the loop over layers meets it again and tells
       }
-      layouts.push_back(layout_of(layer));
+      layouts.push_back(analysis::reduction_layout(layer));
       chosen.push_back(&layer);
       count += layer.weight_count();
     }
@@ -242,7 +223,7 @@ class PruneMagnitude : public LayerPass {
   }
 
   Mask n_of_m(const Layer& layer, const std::vector<float>& scores) const {
-    const ReductionLayout layout = layout_of(layer);
+    const ReductionLayout layout = analysis::reduction_layout(layer);
     if (layer.kind == LayerKind::kEmbedding)
       throw Unsupported("an embedding has no input channels to choose from");
     const bool stack = layer.weight_shape.size() > 2 && layer.kind == LayerKind::kMatMul;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
 #include "forms/activation.h"
 #include "numerics/pair_quantize.h"
@@ -23,16 +24,6 @@ numerics::ChannelLayout channels_of(const Layer& layer) {
     part *= layer.weight_shape[i];
   }
   return layout;
-}
-
-numerics::ReductionLayout reduction_of(const Layer& layer) {
-  if (layer.kind == LayerKind::kConv) {
-    return numerics::ReductionLayout::conv(layer.outputs, layer.inputs / layer.groups,
-                                           layer.kernel);
-  }
-  return layer.output_axis == 0
-             ? numerics::ReductionLayout::transposed_matrix(layer.outputs, layer.inputs)
-             : numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
 }
 
 /// Writes the units; values and their Q are made on demand, each once.
@@ -109,7 +100,7 @@ LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
   const bool pairs = target.needs_pair_rule() && !layer.is_depthwise();
   int64_t moved = 0;
   auto quantized = pairs
-                       ? numerics::quantize_in_pairs(values, layout, reduction_of(layer), {}, moved)
+                       ? numerics::quantize_in_pairs(values, layout, analysis::reduction_layout(layer), {}, moved)
                        : numerics::quantize_weights(values, layout, {});
   LayerWeight result;
   result.scales = quantized.scales;
@@ -121,7 +112,7 @@ LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
       result.scales = stored.weight_scales;
       numerics::quantize_channels(values, layout, result.scales, {}, numerics::kInt8SymmetricRange,
                                   quantized.values);
-      if (pairs) numerics::enforce_pair_rule(quantized.values, reduction_of(layer));
+      if (pairs) numerics::enforce_pair_rule(quantized.values, analysis::reduction_layout(layer));
       stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
     }
     result.bias = std::move(stored.values);
