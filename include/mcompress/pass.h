@@ -47,6 +47,9 @@ class Pass {
   virtual std::string check_options() const { return ""; }
   /// True when the pass acts on layers: `only` and `skip` are then allowed beside its options.
   virtual bool acts_on_layers() const { return false; }
+  /// File of mcompress calibrate that stands for calibration data in this step, or "": an option of the
+  /// pass, opened by the manager.
+  virtual std::string calibration_table() const { return ""; }
   /// For --dry-run: bits that a weight of a selected layer takes in the file after this pass, scales
   /// and the like left out; nothing when that is known only after running it.
   virtual std::optional<double> stored_bits_per_weight() const { return std::nullopt; }

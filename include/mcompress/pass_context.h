@@ -88,10 +88,14 @@ struct LayerMoments {
 class CalibrationService {
  public:
   virtual ~CalibrationService() = default;
+  /// Throws kData where there is only a table.
   virtual const Dataset& data() const = 0;
+  /// False where all that is known comes from a table (mcompress calibrate): then `data`, `moments` and
+  /// `for_each` throw kData.
+  virtual bool has_data() const { return true; }
   /// Runs the data once and collects histograms (and channels) of values of the main graph; what is known of
-  /// this very model is not collected again. Throws kData for NaN or infinities in what the model computes,
-  /// naming the value and the sample.
+  /// this very model, or stands in the table, is not collected again. Throws kData for NaN or infinities in
+  /// what the model computes, naming the value and the sample.
   virtual void observe(const Model& model, std::span<const ObservedValue> values) = 0;
   /// Of an observed value; nullopt for one that was not observed or is no float.
   virtual std::optional<ValueRange> range(const Model& model, const std::string& value,
@@ -125,6 +129,11 @@ class PassContext {
     std::shared_ptr<Progress> progress;
     /// Scores models on the validation data against the input model, where there is data.
     std::shared_ptr<Evaluator> evaluator = nullptr;
+    /// Opens a file of mcompress calibrate for a model: throws kData where it was made for another one.
+    /// What the table does not know comes from `data`, which may be null.
+    std::function<std::shared_ptr<CalibrationService>(const std::string& file, const Model& model,
+                                                      std::shared_ptr<CalibrationService> data)>
+        open_table = {};
     /// Measured costs of this machine; without it the built-in costs of the target serve.
     std::shared_ptr<const CostTable> costs = nullptr;
     /// One sample that the model can be fed with, where there is data.
@@ -139,7 +148,10 @@ class PassContext {
   RuntimeService& runtime();          ///< throws kRuntime without one
   CalibrationService& calibration();  ///< throws kData with a hint (--data calibration=...)
   bool has_runtime() const { return services_.runtime != nullptr; }
-  bool has_calibration() const { return services_.calibration != nullptr; }
+  bool has_calibration() const { return services_.calibration || table_; }
+  /// Until the next step, calibration() answers from this file; "": from the data again. Called by the
+  /// manager with Pass::calibration_table().
+  void use_table(const std::string& file, const Model& model);
   void set_evaluator(std::shared_ptr<Evaluator> evaluator) {
     services_.evaluator = std::move(evaluator);
   }
@@ -200,6 +212,7 @@ class PassContext {
 
  private:
   Services services_;
+  std::shared_ptr<CalibrationService> table_;
   LayerSelection selection_;
   size_t step_ = 0;
   std::map<std::string, int64_t> counters_;

@@ -97,6 +97,7 @@ bool PassManager::run_restarting(Model& model, const StepSpec& step) {
   const Model snapshot = model.clone();
   for (;;) {
     const auto pass = bind(step);
+    context_.use_table(pass->calibration_table(), model);
     check_services(*pass);
     try {
       return pass->run(model, context_);

@@ -71,9 +71,17 @@ RuntimeService& PassContext::runtime() {
 }
 
 CalibrationService& PassContext::calibration() {
+  if (table_) return *table_;
   if (services_.calibration) return *services_.calibration;
   throw Error(ErrorCode::kData, "this pass needs calibration data, and there is none")
       .hint("give some with --data calibration=FILE, or under data: in the recipe");
+}
+
+void PassContext::use_table(const std::string& file, const Model& model) {
+  table_ = nullptr;
+  if (file.empty()) return;
+  if (!services_.open_table) throw Error(ErrorCode::kBug, "no service opens calibration tables here");
+  table_ = services_.open_table(file, model, services_.calibration);
 }
 
 OpsetService& PassContext::opset() {
