@@ -218,6 +218,10 @@ std::optional<StoredForm> match_bitmask(const ValueRef& end) {
   if (!shape) return std::nullopt;
   StoredForm form = finish_form(FormKind::kBitmask, end, values->data.constant_type(), *shape,
                                 std::move(trail));
+  form.digits = StoredDigits{digits->words, digits->layout};
+  if (values->digits) {
+    form.survivors = StoredDigits{values->digits->words, values->digits->layout};
+  }
   form.decode = [values = *values, digits = *digits, shape = *shape, name = end.name()] {
     return place(values.read(name), digits, shape, name);
   };

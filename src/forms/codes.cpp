@@ -82,6 +82,7 @@ std::optional<StoredForm> match_codes(const ValueRef& end) {
   if (!shape) return std::nullopt;
   StoredForm form =
       finish_form(FormKind::kCodes, end, book.constant_type(), *shape, std::move(trail));
+  form.digits = StoredDigits{digits->words, digits->layout};
   form.decode = [book, digits = *digits, shape = *shape, name = end.name()] {
     return look_up(*book.constant(), digits, shape, name);
   };

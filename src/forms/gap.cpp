@@ -282,6 +282,8 @@ std::optional<StoredForm> match_gap(const ValueRef& end) {
   if (!shape) return std::nullopt;
   StoredForm form = finish_form(FormKind::kGap, end, match->values.constant_type(), *shape,
                                 std::move(trail));
+  form.digits = StoredDigits{match->digits.words, match->digits.layout};
+  form.entry_codes = match->codes;
   form.decode = [match = *match, shape = *shape, name = end.name()] {
     return place(match, shape, name);
   };

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "forms/digits.h"
 #include "mcompress/model.h"
 #include "mcompress/tensor.h"
 
@@ -30,6 +31,12 @@ bool is_quantized(FormKind kind);
 /// True for kinds that encode-weights chooses by itself: they only store, they do not round.
 bool is_encoding(FormKind kind);
 
+/// Integers packed into the words of a constant.
+struct StoredDigits {
+  ValueRef words;
+  DigitLayout layout;
+};
+
 /// A chain of nodes over constants that stands for one constant.
 struct StoredForm {
   FormKind kind = FormKind::kCodes;  ///< of the node at the end of the chain
@@ -41,6 +48,10 @@ struct StoredForm {
   std::vector<NodeRef> nodes;        ///< of the chain, end first; some may serve other chains too
   std::vector<ValueRef> constants;   ///< that the chain reads, each once
   double bits_per_weight = 0;        ///< of all constants, per element of `end`
+  /// Dense codes, bits of a mask, entries of a gap form: for whoever codes them anew (src/archive).
+  std::optional<StoredDigits> digits;
+  std::optional<StoredDigits> survivors;  ///< codes of a mask's non-zeros, after one that is 0
+  int64_t entry_codes = 1;                ///< of a gap form: entry = distance * entry_codes + code
   /// The constant as a plain tensor of `type` and `shape`, bit for bit what the runtime computes.
   /// Throws kModel where a code points outside its codebook.
   std::function<Tensor()> decode;

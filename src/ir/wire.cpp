@@ -55,7 +55,7 @@ std::optional<Message> child_message(Message parent, uint32_t field) {
 }
 
 // Fields of TensorProto.
-constexpr uint32_t kDataType = 2, kFloatData = 4, kRawData = 9, kDoubleData = 10,
+constexpr uint32_t kDims = 1, kDataType = 2, kFloatData = 4, kName = 8, kRawData = 9, kDoubleData = 10,
                    kExternalData = 13, kDataLocation = 14;
 constexpr uint64_t kExternal = 1;
 
@@ -107,7 +107,8 @@ class Reader {
     return base_ + static_cast<uint64_t>(part.data() - message_.data());
   }
 
- private:
+  bool done() const { return at_ == message_.size(); }
+
   uint64_t varint() {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
@@ -119,6 +120,7 @@ class Reader {
     fail("a number that does not end");
   }
 
+ private:
   void skip(uint64_t length) {
     const uint64_t left = message_.size() - at_;
     if (length > left) {
@@ -172,8 +174,9 @@ void put_external(std::string& out, std::string_view location, uint64_t offset, 
 }
 
 /// The payload field that can become a byte range of the file: raw_data, or packed floats and
-/// doubles, whose wire form is the raw form. Only when it is large and stands there once.
-std::optional<Field> large_payload(std::string_view message, uint64_t base) {
+/// doubles, whose wire form is the raw form. Only when it has more than `above` bytes and stands
+/// there once.
+std::optional<Field> plain_payload(std::string_view message, uint64_t base, uint64_t above) {
   Reader reader(message, base);
   std::optional<Field> found;
   int payloads = 0;
@@ -185,7 +188,7 @@ std::optional<Field> large_payload(std::string_view message, uint64_t base) {
         field.number == kRawData || field.number == kFloatData || field.number == kDoubleData;
     if (!candidate) continue;
     ++payloads;
-    if (field.wire == 2 && field.content.size() > kLargePayload) found = field;
+    if (field.wire == 2 && field.content.size() > above) found = field;
   }
   if (payloads != 1 || !found) return {};
   if (found->number == kFloatData && type != DataType::kFloat) return {};
@@ -193,15 +196,18 @@ std::optional<Field> large_payload(std::string_view message, uint64_t base) {
   return found;
 }
 
+void require_depth(int depth, uint64_t base) {
+  if (depth <= kDepthLimit) return;
+  throw Error(ErrorCode::kModel, "graphs are nested more than " + std::to_string(kDepthLimit) +
+                                     " levels deep at byte " + std::to_string(base));
+}
+
 struct Shrinker {
   const std::string& path;
   std::vector<std::pair<uint64_t, int>>& typed_fields;
 
   std::string message(std::string_view bytes, uint64_t base, Message kind, int depth) {
-    if (depth > kDepthLimit) {
-      throw Error(ErrorCode::kModel, "graphs are nested more than " + std::to_string(kDepthLimit) +
-                                         " levels deep at byte " + std::to_string(base));
-    }
+    require_depth(depth, base);
     if (kind == Message::kTensor) return tensor(bytes, base);
     std::string out;
     Reader reader(bytes, base);
@@ -218,7 +224,7 @@ struct Shrinker {
   }
 
   std::string tensor(std::string_view bytes, uint64_t base) {
-    const auto payload = large_payload(bytes, base);
+    const auto payload = plain_payload(bytes, base, kLargePayload);
     if (!payload) return std::string(bytes);
     std::string out;
     Reader reader(bytes, base);
@@ -266,6 +272,46 @@ std::optional<Stub> find_stub(std::string_view bytes) {
   }
   if (!external) return {};
   return stub;
+}
+
+/// Integers of a repeated field, packed or one by one.
+void append_integers(const Field& field, std::vector<int64_t>& out) {
+  if (field.wire == 0) out.push_back(static_cast<int64_t>(field.value));
+  if (field.wire != 2) return;
+  Reader packed(field.content, 0);
+  while (!packed.done()) out.push_back(static_cast<int64_t>(packed.varint()));
+}
+
+void visit_tensor(std::string_view bytes, uint64_t base,
+                  const std::function<void(const WireTensor&)>& visit) {
+  WireTensor tensor;
+  Reader reader(bytes, base);
+  for (Field field; reader.next(field);) {
+    if (field.number == kDims) append_integers(field, tensor.dims);
+    if (field.number == kDataType && field.wire == 0) tensor.data_type = static_cast<int>(field.value);
+    if (field.number == kName && field.wire == 2) tensor.name = field.content;
+  }
+  if (const auto payload = plain_payload(bytes, base, 0)) {
+    tensor.offset = reader.offset_of(payload->content);
+    tensor.length = payload->content.size();
+  } else if (const auto stub = find_stub(bytes)) {
+    tensor.location = stub->location;
+    tensor.external_offset = stub->offset;
+    tensor.external_length = stub->length;
+  }
+  visit(tensor);
+}
+
+void visit_message(std::string_view bytes, uint64_t base, Message kind, int depth,
+                   const std::function<void(const WireTensor&)>& visit) {
+  require_depth(depth, base);
+  if (kind == Message::kTensor) return visit_tensor(bytes, base, visit);
+  Reader reader(bytes, base);
+  for (Field field; reader.next(field);) {
+    const auto child = field.wire == 2 ? child_message(kind, field.number) : std::nullopt;
+    if (!child) continue;
+    visit_message(field.content, reader.offset_of(field.content), *child, depth + 1, visit);
+  }
 }
 
 using Replace = std::function<StubReplacement(std::string_view, uint64_t, uint64_t)>;
@@ -321,6 +367,10 @@ std::string make_skeleton(std::string_view file, const std::string& path,
                           std::vector<std::pair<uint64_t, int>>& typed_fields) {
   Shrinker shrinker{path, typed_fields};
   return shrinker.message(file, 0, Message::kModel, 0);
+}
+
+void visit_tensors(std::string_view file, const std::function<void(const WireTensor&)>& visit) {
+  visit_message(file, 0, Message::kModel, 0, visit);
 }
 
 void Rope::append(std::string_view text) {

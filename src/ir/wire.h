@@ -41,6 +41,19 @@ struct Rope {
   void append(Rope&& other);
 };
 
+/// A tensor of a serialized ModelProto, wherever in it the tensor stands.
+struct WireTensor {
+  std::string_view name;
+  int data_type = 0;
+  std::vector<int64_t> dims;
+  uint64_t offset = 0, length = 0;  ///< payload as bytes of the file; length 0: none, or not in one piece
+  std::string_view location;        ///< of external data; empty: none
+  uint64_t external_offset = 0, external_length = 0;  ///< length 0: to the end of that file
+};
+/// Walks a serialized ModelProto and visits its tensors in order of the file. Throws kModel as
+/// make_skeleton does.
+void visit_tensors(std::string_view file, const std::function<void(const WireTensor&)>& visit);
+
 /// What to do with one external stub when a model is written.
 struct StubReplacement {
   /// Payload to inline; without a file the stub stays external with the new location below.
