@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "numerics/linear_algebra.h"
+#include "numerics/pair_rule.h"
 #include "support/parallel_for.h"
 
 namespace mcompress::numerics {
@@ -127,35 +128,85 @@ class Workspace {
   std::vector<double> w_;
 };
 
-class GridView {
- public:
-  GridView(const LayerProblem& layer, const QuantGrid& grid)
-      : outputs_(layer.outputs),
-        group_(grid.group > 0 ? grid.group : std::max<int64_t>(layer.inputs, 1)),
-        grid_(grid) {}
-
-  QuantParams params(int64_t input, int64_t output) const {
-    const size_t at = to_size(input / group_ * outputs_ + output);
-    return {grid_.scales[at], grid_.zero_points.empty() ? 0 : grid_.zero_points[at]};
-  }
-  IntRange range() const { return grid_.range; }
-
- private:
-  int64_t outputs_;
-  int64_t group_;
-  const QuantGrid& grid_;
-};
-
-std::vector<int8_t> round_to_nearest(const LayerProblem& layer, const GridView& grid) {
-  std::vector<int8_t> values(layer.weights.size());
+std::vector<int8_t> round_to_nearest(const LayerProblem& layer, const QuantGrid& grid) {
+  std::vector<int8_t> values(layer.weights.size(), 0);
   for (int64_t i = 0; i < layer.inputs; ++i) {
     for (int64_t j = 0; j < layer.outputs; ++j) {
       const size_t at = to_size(i * layer.outputs + j);
-      values[at] =
-          static_cast<int8_t>(quantize_value(layer.weights[at], grid.params(i, j), grid.range()));
+      values[at] = static_cast<int8_t>(grid.nearest(layer.weights[at], i, j, layer, values));
     }
   }
   return values;
+}
+
+// What the first of a pair gives up of its code so that the second, whose real value is `other`,
+// is not left with all of the excess: the minimum of own x^2 + energy (excess - x)^2.
+int32_t leave_room(int32_t code, double other, double own_energy, double other_energy) {
+  const auto rounded = static_cast<int32_t>(std::lround(std::clamp(other, -127.0, 127.0)));
+  const int limit = pair_limit(code, rounded);
+  const int excess = std::abs(code) - limit;
+  if (excess <= 0) return code;
+  const double total = own_energy + other_energy;
+  const int give = static_cast<int>(std::lround(excess * (total > 0 ? other_energy / total : 0.5)));
+  return code > 0 ? code - give : code + give;
+}
+
+// Rounds in the order of elimination; knows which partners are fixed already.
+class PairedRounding {
+ public:
+  PairedRounding(const LayerProblem& layer, const QuantGrid& grid, const Elimination& elimination,
+                 std::span<int8_t> values)
+      : layer_(layer), grid_(grid), values_(values), position_(to_size(layer.inputs)) {
+    for (int64_t i = 0; i < layer.inputs; ++i) {
+      position_[to_size(elimination.order[to_size(i)])] = i;
+    }
+  }
+
+  int32_t round(int64_t position, int64_t input, int64_t output, double value,
+                Workspace& work) const {
+    int32_t code = grid_.nearest(value, input, output, layer_, values_);
+    if (grid_.partners.empty()) return code;
+    for (const int64_t partner : grid_.partners[to_size(input)]) {
+      if (partner < 0 || position_[to_size(partner)] < position) continue;
+      const double scale = grid_.params(partner, output, layer_).scale;
+      const double other = work.row(position_[to_size(partner)])[output] / scale;
+      code = leave_room(code, other, energy(input), energy(partner));
+    }
+    return code;
+  }
+
+ private:
+  double energy(int64_t input) const { return layer_.gram[to_size(input * (layer_.inputs + 1))]; }
+
+  const LayerProblem& layer_;
+  const QuantGrid& grid_;
+  std::span<int8_t> values_;
+  std::vector<int64_t> position_;
+};
+
+GptqResult round_on(const LayerProblem& layer, const QuantGrid& grid,
+                    const Elimination& elimination) {
+  GptqResult result;
+  result.solved = elimination.solved;
+  if (!result.solved) {
+    result.values = round_to_nearest(layer, grid);
+    return result;
+  }
+  // Codes not fixed yet are 0, which no pair minds.
+  result.values.assign(layer.weights.size(), 0);
+  Workspace work(layer, elimination);
+  const PairedRounding rounding(layer, grid, elimination, result.values);
+  const auto nothing = [](int64_t, int64_t) {};
+  const auto fix = [&](int64_t i, int64_t first, int64_t last, double* row) {
+    const int64_t input = work.input(i);
+    for (int64_t j = first; j < last; ++j) {
+      const int32_t stored = rounding.round(i, input, j, row[j], work);
+      result.values[to_size(input * layer.outputs + j)] = static_cast<int8_t>(stored);
+      row[j] = dequantize_value(stored, grid.params(input, j, layer));
+    }
+  };
+  work.run(nothing, fix);
+  return result;
 }
 
 void prune_row(double* row, const uint8_t* mask, int64_t first, int64_t last) {
@@ -199,30 +250,16 @@ double output_error(const LayerProblem& layer, std::span<const float> changed) {
   return error;
 }
 
-GptqResult gptq(const LayerProblem& layer, const QuantGrid& quant_grid,
-                const SolverOptions& options) {
-  const GridView grid(layer, quant_grid);
+GptqResult gptq(const LayerProblem& layer, const QuantGrid& grid, const SolverOptions& options) {
+  return round_on(layer, grid, prepare(layer, options));
+}
+
+std::vector<GptqResult> gptq(const LayerProblem& layer, std::span<const QuantGrid> grids,
+                             const SolverOptions& options) {
   const Elimination elimination = prepare(layer, options);
-  GptqResult result;
-  result.solved = elimination.solved;
-  if (!result.solved) {
-    result.values = round_to_nearest(layer, grid);
-    return result;
-  }
-  result.values.resize(layer.weights.size());
-  Workspace work(layer, elimination);
-  const auto nothing = [](int64_t, int64_t) {};
-  const auto fix = [&](int64_t i, int64_t first, int64_t last, double* row) {
-    const int64_t input = work.input(i);
-    for (int64_t j = first; j < last; ++j) {
-      const QuantParams params = grid.params(input, j);
-      const int32_t stored = quantize_value(static_cast<float>(row[j]), params, grid.range());
-      result.values[to_size(input * layer.outputs + j)] = static_cast<int8_t>(stored);
-      row[j] = dequantize_value(stored, params);
-    }
-  };
-  work.run(nothing, fix);
-  return result;
+  std::vector<GptqResult> results;
+  for (const QuantGrid& grid : grids) results.push_back(round_on(layer, grid, elimination));
+  return results;
 }
 
 SparseResult sparse_gpt(const LayerProblem& layer, double sparsity, const SolverOptions& options) {

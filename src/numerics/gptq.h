@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,9 +35,18 @@ struct SolverOptions {
 /// [ceil(inputs / group), outputs], as from quantize_blocks; group >= inputs means per channel.
 struct QuantGrid {
   std::span<const float> scales;
-  std::span<const int32_t> zero_points;
+  std::span<const int32_t> zero_points = {};
   int64_t group = 0;  ///< 0 = all inputs
   IntRange range = kInt8SymmetricRange;
+  /// Of each input the ones it is paired with (pair_rule.h), or empty. Zero points must be 0.
+  std::span<const std::array<int64_t, 2>> partners = {};
+
+  /// Parameters of a weight of a layer with so many inputs and outputs.
+  QuantParams params(int64_t input, int64_t output, const LayerProblem& layer) const;
+  /// The code nearest to `value` that the rule allows beside the codes of its partners in `values`
+  /// [inputs, outputs].
+  int32_t nearest(double value, int64_t input, int64_t output, const LayerProblem& layer,
+                  std::span<const int8_t> values) const;
 };
 
 struct GptqResult {
@@ -50,6 +60,15 @@ struct GptqResult {
 /// are rounded to nearest.
 GptqResult gptq(const LayerProblem& layer, const QuantGrid& grid,
                 const SolverOptions& options = {});
+/// The same on several grids, for the price of one factorization.
+std::vector<GptqResult> gptq(const LayerProblem& layer, std::span<const QuantGrid> grids,
+                             const SolverOptions& options = {});
+
+/// Gives one code after the other, up to `sweeps` times over all, the value that is best beside the
+/// others: |X (W - Q)|^2 + damping * mean energy * |W - Q|^2 falls with each change. `values`
+/// [inputs, outputs] must obey the grid's pairs. O(K N + K changes) a sweep after one K^2 N product.
+void refine_codes(const LayerProblem& layer, const QuantGrid& grid, int sweeps, double damping,
+                  std::span<int8_t> values);
 
 struct SparseResult {
   std::vector<float> weights;  ///< [inputs, outputs], pruned ones exactly 0

@@ -93,4 +93,23 @@ int64_t enforce_pair_rule(std::span<int8_t> weights, const ReductionLayout& layo
   });
 }
 
+std::vector<std::array<int64_t, 2>> pair_partners(int64_t channels, int64_t taps) {
+  const ReductionLayout layout = ReductionLayout::conv(1, channels, taps);
+  std::vector<std::array<int64_t, 2>> partners(static_cast<size_t>(layout.inputs()), {-1, -1});
+  const auto add = [&](size_t of, size_t partner) {
+    auto& known = partners[of];
+    known[known[0] < 0 ? 0 : 1] = static_cast<int64_t>(partner);
+  };
+  for_each_pair(layout, 0, [&](size_t, size_t a, size_t b) {
+    add(a, b);
+    add(b, a);
+  });
+  return partners;
+}
+
+int pair_limit(int code, int partner) {
+  const bool same_sign = (code > 0 && partner > 0) || (code < 0 && partner < 0);
+  return same_sign ? kPairLimit - std::abs(partner) : kPairLimit;
+}
+
 }  // namespace mcompress::numerics

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "numerics/reduction_layout.h"
 
@@ -21,5 +23,12 @@ int64_t count_pair_violations(std::span<const int8_t> weights, const ReductionLa
 /// changed.
 int64_t enforce_pair_rule(std::span<int8_t> weights, const ReductionLayout& layout,
                           std::span<const float> importance = {});
+
+/// The inputs that share a pair with each input, -1 for none. Inputs count as channel * taps + tap,
+/// the order of im2col.
+std::vector<std::array<int64_t, 2>> pair_partners(int64_t channels, int64_t taps);
+
+/// The largest magnitude that a code of the sign of `code` may have beside `partner`.
+int pair_limit(int code, int partner);
 
 }  // namespace mcompress::numerics
