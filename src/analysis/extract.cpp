@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace mcompress::analysis {
@@ -71,7 +72,97 @@ class Extractor {
   std::vector<ExtractedOutput> outputs_;
 };
 
+constexpr int64_t kChainOpset = 13;  // of per-channel DequantizeLinear
+
+/// Builds the proto of extract_chain; names stay as they are.
+class ChainExtractor {
+ public:
+  ChainExtractor(const Model& model, const ValueTypes& types) : types_(types) {
+    proto_.set_ir_version(std::max<int64_t>(model.ir_version(), 7));
+    for (const auto& import : model.proto().opset_import()) {
+      auto& copy = *proto_.add_opset_import();
+      copy = import;
+      if (copy.domain().empty() || copy.domain() == "ai.onnx")
+        copy.set_version(std::max(copy.version(), kChainOpset));
+    }
+    proto_.mutable_graph()->set_name("chain");
+  }
+
+  bool add(const NodeRef& node) {
+    for (int i = 0; i < node.input_count(); ++i) {
+      if (const ValueRef input = node.input(i); input && !add_value(input)) return false;
+    }
+    *proto_.mutable_graph()->add_node() = *node.proto();
+    for (int i = 0; i < node.output_count(); ++i) known_.insert(node.output_name(i));
+    return true;
+  }
+
+  Model finish(const NodeRef& last) && {
+    onnx::NodeProto& end = *proto_.mutable_graph()->add_node();
+    end.set_op_type("Identity");
+    end.add_input(last.output_name());
+    end.add_output(last.output_name() + "_leaves");
+    proto_.mutable_graph()->add_output()->set_name(end.output(0));
+    return Model::parse(proto_.SerializeAsString());
+  }
+
+ private:
+  bool add_value(const ValueRef& value) {
+    if (!known_.insert(value.name()).second) return true;
+    if (const auto constant = value.constant()) {
+      onnx::TensorProto& proto = *proto_.mutable_graph()->add_initializer();
+      write_tensor(*constant, proto);
+      proto.set_name(value.name());
+      return true;
+    }
+    const ValueType type = types_.find(value);
+    if (type.type != DataType::kFloat || !type.known_rank) return false;
+    onnx::ValueInfoProto& input = *proto_.mutable_graph()->add_input();
+    input.set_name(value.name());
+    auto& tensor = *input.mutable_type()->mutable_tensor_type();
+    tensor.set_elem_type(onnx::TensorProto::FLOAT);
+    tensor.mutable_shape();
+    for (const int64_t size : type.shape) {
+      if (size == 0) return false;
+      tensor.mutable_shape()->add_dim()->set_dim_value(std::max<int64_t>(size, 1));
+    }
+    return true;
+  }
+
+  const ValueTypes& types_;
+  onnx::ModelProto proto_;
+  std::set<std::string> known_;
+};
+
 }  // namespace
+
+std::optional<Model> extract_chain(const Model& model, std::span<const NodeRef> nodes,
+                                   const ValueTypes& types) {
+  ChainExtractor extractor(model, types);
+  for (const NodeRef& node : nodes) {
+    if (!extractor.add(node)) return std::nullopt;
+  }
+  return std::move(extractor).finish(nodes.back());
+}
+
+Model identity_model() {
+  onnx::ModelProto proto;
+  proto.set_ir_version(7);
+  proto.add_opset_import()->set_version(kChainOpset);
+  onnx::GraphProto& graph = *proto.mutable_graph();
+  graph.set_name("identity");
+  onnx::NodeProto& node = *graph.add_node();
+  node.set_op_type("Identity");
+  node.add_input("x");
+  node.add_output("y");
+  onnx::ValueInfoProto& input = *graph.add_input();
+  input.set_name("x");
+  auto& tensor = *input.mutable_type()->mutable_tensor_type();
+  tensor.set_elem_type(onnx::TensorProto::FLOAT);
+  tensor.mutable_shape()->add_dim()->set_dim_value(1);
+  graph.add_output()->set_name("y");
+  return Model::parse(proto.SerializeAsString());
+}
 
 Extracted extract_constant_nodes(const Model& model, std::span<const NodeRef> nodes) {
   Extractor extractor(model);

@@ -22,12 +22,12 @@
 #include <fmt/format.h>
 
 #include "analysis/weight_editor.h"
-#include "forms/cost.h"
 #include "forms/dynamic.h"
 #include "mcompress/pass_context.h"
 #include "numerics/pair_quantize.h"
 #include "numerics/weight_quantize.h"
 #include "pass/register.h"
+#include "quantization/costs.h"
 
 namespace mcompress::passes {
 namespace {
@@ -152,7 +152,8 @@ class QuantizeDynamic : public LayerPass {
     if (std::string why = unsupported_kind(layer); !why.empty()) return why;
     const int64_t macs = rows * layer.inputs * layer.outputs;
     if (macs < min_macs_) return fmt::format("{} multiply-accumulates are too few to gain", macs);
-    if (forms::relative_time(forms::LayerForm::kDynamicInt8, layer, rows, context.target()) >= 1) {
+    const quantization::CostModel costs(context.target(), context.costs());
+    if (costs.relative_time(forms::LayerForm::kDynamicInt8, layer, rows) >= 1) {
       return "the target gains nothing";
     }
     return "";

@@ -97,7 +97,7 @@ class QuantizeStatic final : public Pass {
     const auto units = quantization::find_units(
         model, types, changed ? select_again(model, context) : selected, refused);
     for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
-    const quantization::CostModel costs(context.target());
+    const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
       return quantization::make_plan(model, types, units, costs, in_float, where_ == Where::kPays);
     };

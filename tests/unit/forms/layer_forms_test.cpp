@@ -8,7 +8,7 @@
 #include "form_test_support.h"
 #include "forms/activation.h"
 #include "forms/cast.h"
-#include "forms/cost.h"
+#include "forms/layer_form.h"
 #include "forms/dynamic.h"
 #include "forms/nbits.h"
 #include "forms/quantized_weight.h"
@@ -249,18 +249,9 @@ TEST(Activation, QuantizedProductFuses) {
   expect_near(run(model), reference(w.dequantized()), 0.02F);
 }
 
-TEST(Cost, KnowsWhatDoesNotPay) {
-  Layer conv;
-  conv.kind = LayerKind::kConv;
-  conv.inputs = conv.outputs = 64;
-  conv.kernel = 9;
-  const Target vnni{TargetKind::kCpuVnni};
-  EXPECT_LT(relative_time(LayerForm::kStaticInt8, conv, 0, vnni), 0.5);
-  EXPECT_TRUE(std::isinf(relative_time(LayerForm::kDynamicInt8, conv, 0, vnni)));
-  EXPECT_GT(relative_time(LayerForm::kDequantizeEachRun, conv, 0, vnni), 1.0);
-  conv.groups = 8;
-  EXPECT_GT(relative_time(LayerForm::kStaticInt8, conv, 0, vnni), 1.0);
+TEST(LayerForm, SaysWhatItNeeds) {
   EXPECT_EQ(facts(LayerForm::kStaticInt8).least_opset, 13);
+  EXPECT_EQ(facts(LayerForm::kWeightOnly4).name, "4-bit weights");
 }
 
 }  // namespace
