@@ -32,7 +32,7 @@ SizeFigure size_of(LoadedModel& loaded, const ValueTypes& types) {
 
 std::shared_ptr<const Dataset> evaluation_data(const Recipe& recipe, const Model& model,
                                                std::map<std::string, std::string>& descriptions) {
-  DataRoles roles = open_roles(recipe, fed_inputs(model), false);
+  DataRoles roles = open_roles(recipe, fed_inputs(model), Deciding::kNothing);
   descriptions = roles.descriptions;
   for (const auto& role : {roles.evaluation, roles.validation, roles.calibration, roles.training}) {
     if (role) return role;
@@ -173,7 +173,7 @@ EvaluateReport evaluate_model(LoadedModel& loaded, LoadedModel* reference, const
                               const CompareOptions& options) {
   EvaluateReport report;
   report.input = loaded.path.string();
-  report.hash = support::hash_file(loaded.path).hex();
+  report.hash = support::hash_file(loaded.path).labelled();
   report.environment = environment_of(options.runtime.get(), options.threads);
   const auto data = evaluation_data(recipe, loaded.model, report.data);
   if (!data) {
@@ -210,8 +210,8 @@ CompareReport compare_models(LoadedModel& a, LoadedModel& b, const Recipe& recip
   CompareReport report;
   report.input_a = a.path.string();
   report.input_b = b.path.string();
-  report.hash_a = support::hash_file(a.path).hex();
-  report.hash_b = support::hash_file(b.path).hex();
+  report.hash_a = support::hash_file(a.path).labelled();
+  report.hash_b = support::hash_file(b.path).labelled();
   report.environment = environment_of(options.runtime.get(), options.threads);
   require_same_inputs(a, b);
   const auto data = evaluation_data(recipe, a.model, report.data);

@@ -108,7 +108,7 @@ InspectReport inspect_model(const std::filesystem::path& path, Model& model,
                             RuntimeService& runtime) {
   InspectReport report;
   report.input = path.string();
-  report.hash = support::hash_file(path).hex();
+  report.hash = support::hash_file(path).labelled();
   report.ir_version = model.ir_version();
   ModelAbout self = about(model);
   report.producer = std::move(self.producer);

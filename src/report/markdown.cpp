@@ -30,9 +30,11 @@ bool fails_run(const GateVerdict& gate) {
 std::string verdict(const RunReport& r) {
   const std::vector<PlacedLimit> limits = all_limits(r);
   std::vector<std::string> failing, holding;
+  bool uncertain = false;
   for (const PlacedLimit& limit : limits) {
     if (fails_run(limit.gate)) failing.push_back(limit_text(limit));
     if (limit.gate.holds) holding.push_back(limit_text(limit));
+    uncertain |= limit.gate.holds && limit.gate.uncertain;
   }
   if (r.failed) {
     return failing.empty() ? "❌ a limit was not met"
@@ -40,7 +42,7 @@ std::string verdict(const RunReport& r) {
   }
   if (r.dry_run) return "✅ plan only, nothing was computed";
   if (holding.empty()) return limits.empty() ? "✅ done, no limit was set" : "✅ done";
-  return fmt::format("✅ met: {}", fmt::join(holding, "; "));
+  return fmt::format("{} met: {}", uncertain ? "⚠️" : "✅", fmt::join(holding, "; "));
 }
 
 std::string limits_table(const RunReport& r) {

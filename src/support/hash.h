@@ -17,6 +17,8 @@ struct Hash128 {
   friend bool operator==(const Hash128&, const Hash128&) = default;
   friend auto operator<=>(const Hash128&, const Hash128&) = default;
   std::string hex() const;
+  /// For people, who must know what to compare with: "xxh3-128:" and the digits.
+  std::string labelled() const { return "xxh3-128:" + hex(); }
 };
 
 /// Hash over pieces that come one after another.

@@ -117,6 +117,17 @@ TEST_F(CliRun, KeepsTheModelAfterEachStep) {
     ++kept;
   }
   EXPECT_GT(kept, 1u);
+  const testing::CliResult again =
+      run({"run", "m.onnx", "-r", "sparse", "-o", "other.onnx", "--keep-steps", "steps"});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.err, HasSubstr("--force"));
+}
+
+TEST_F(CliRun, DoesNotWriteAModelToStandardOutput) {
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "lossless", "-o", "-"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("standard output"));
+  EXPECT_THAT(files(), ElementsAre("m.onnx"));
 }
 
 }  // namespace

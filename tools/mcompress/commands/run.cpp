@@ -44,7 +44,7 @@ void RunCommand::declare(Arguments& arguments) {
                  true);
   arguments.text("-o,--output", output_file,
                  "Where to write; MODEL.RECIPE.onnx in the current folder without it", "OUTPUT");
-  arguments.flag("--force", force, "Overwrite OUTPUT");
+  arguments.flag("--force", force, "Overwrite OUTPUT and kept steps");
   recipes.declare_data(arguments, "");
   recipes.declare_recipe(arguments);
   models.declare(arguments);
@@ -71,6 +71,10 @@ void RunCommand::declare(Arguments& arguments) {
 
 // The current folder and not the model's: that one may be a shared or read-only place.
 std::filesystem::path RunCommand::output_path(const Recipe& used) const {
+  if (output_file == "-") {
+    throw Error(ErrorCode::kUsage, "-o -: a model is not written to standard output")
+        .hint("name a file; --json prints the report there");
+  }
   if (!output_file.empty()) return output_file;
   return std::filesystem::path(model).stem().string() + "." + used.name + ".onnx";
 }
