@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/equalize_classes.h"
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <set>
+
+#include "analysis/activations.h"
+#include "analysis/patterns.h"
+#include "mcompress/error.h"
+
+namespace mcompress::quantization {
+namespace {
+
+using analysis::AffineLayer;
+using analysis::ChannelLayout;
+using analysis::constant_operand;
+
+bool is_one_of(const NodeRef& node, std::initializer_list<std::string_view> ops) {
+  return node.domain().empty() &&
+         std::any_of(ops.begin(), ops.end(), [&](std::string_view op) { return node.is(op); });
+}
+
+/// Readers whose result does not depend on the values.
+bool reads_shape_only(const NodeRef& node) { return is_one_of(node, {"Shape", "Size"}); }
+
+/// Elementwise operators behind which a Mul for the true value is worth thinking about.
+bool is_activation(const NodeRef& node) {
+  return is_one_of(node, {"Sigmoid", "HardSigmoid", "Tanh", "Erf", "Softplus", "Clip", "Elu",
+                          "Selu", "Exp", "Gelu", "Mish", "HardSwish", "Softsign"});
+}
+
+/// Grows the classes from the layers outward.
+class Finder {
+ public:
+  Finder(Model& model, const ValueTypes& types, const std::vector<Layer>& selected)
+      : graph_(model.graph()), types_(types) {
+    std::set<std::string> chosen;
+    for (const Layer& layer : selected) chosen.insert(layer.output);
+    for (const Layer& layer : find_layers(model)) add_layer(layer, chosen.contains(layer.output));
+  }
+
+  ScaleGraph find() {
+    for (const auto& [name, index] : results_) start(name, affine_[index].output_layout().axis);
+    for (const auto& [name, entries] : entries_) {
+      start(name, affine_[entries[0]].input_layout().axis);
+    }
+    while (!pending_.empty()) {
+      const std::string name = pending_.front();
+      pending_.pop_front();
+      visit(name);
+    }
+    return collect();
+  }
+
+ private:
+  struct Known {
+    int axis = 1;
+    std::string joined_to;  ///< union-find parent
+    std::string obstacle;
+  };
+
+  void add_layer(const Layer& layer, bool selected) {
+    if (&layer.node.graph() != &graph_) return;
+    auto affine = AffineLayer::make(layer, types_);
+    const bool usable = affine && selected && !layer.shared_weight && keeps_values(layer) &&
+                        layer.weight.constant_type() == DataType::kFloat &&
+                        affine->output_layout().axis >= 0 && affine->input_layout().axis >= 0;
+    if (!usable) return;  // its node is like any other that needs its values as they are
+    results_[affine->result().name()] = affine_.size();
+    entries_[affine->entry().name()].push_back(affine_.size());
+    affine_.push_back(std::move(*affine));
+  }
+
+  static bool keeps_values(const Layer& layer) {
+    const auto& constraints = layer.node.graph().model().state().constraints;
+    const auto [first, last] = constraints.equal_range(layer.weight.name());
+    return std::all_of(first, last,
+                       [](const auto& c) { return c.second.kind == ConstraintKind::kMask; });
+  }
+
+  void start(const std::string& name, int axis) {
+    const auto [it, is_new] = known_.try_emplace(name, Known{axis, name, ""});
+    if (is_new) {
+      order_.push_back(name);
+      pending_.push_back(name);
+    } else if (it->second.axis != axis) {
+      block(name, "it is read along different axes");
+    }
+  }
+
+  const std::string& root(const std::string& name) {
+    std::string& parent = known_.at(name).joined_to;
+    if (parent != name) parent = root(parent);
+    return parent;
+  }
+
+  void join(const std::string& a, const std::string& b, int axis_of_b) {
+    start(b, axis_of_b);
+    const std::string into = root(a), from = root(b);
+    if (into != from) known_.at(from).joined_to = into;
+  }
+
+  void block(const std::string& name, const std::string& why) {
+    std::string& obstacle = known_.at(name).obstacle;
+    if (obstacle.empty()) obstacle = why;
+  }
+
+  ChannelLayout layout_of(const std::string& name) {
+    const Shape shape = types_.find(graph_.find(name)).shape;
+    const int axis = known_.at(name).axis;
+    const int rank = static_cast<int>(shape.size());
+    return {rank, axis, axis < rank ? shape[static_cast<size_t>(axis)] : -1};
+  }
+
+  void visit(const std::string& name) {
+    const ValueRef value = graph_.find(name);
+    const auto type = types_.find(value);
+    if (type.type != DataType::kFloat || layout_of(name).channels < 1) {
+      return block(name, "the type or shape of " + name + " is not known");
+    }
+    if (value.is_graph_output()) block(name, name + " is an output of the model");
+    visit_producer(name, value.producer());
+    for (const Use& use : value.uses()) visit_reader(name, use);
+  }
+
+  /// The layer that the node belongs to: the product itself, or the Add that holds its bias.
+  bool is_result_of_layer(const std::string& name) const { return results_.contains(name); }
+
+  void visit_producer(const std::string& name, const NodeRef& node) {
+    if (is_result_of_layer(name)) return;
+    if (!node) return block(name, name + " is an input of the model");
+    if (&node.graph() != &graph_) return block(name, "it is computed in a subgraph");
+    if (as_term(name, node, false) || as_norm(node)) return;
+    if (join_through(node, name)) return;
+    block(name, node.label() + " gives the value as it is");
+  }
+
+  void visit_reader(const std::string& name, const Use& use) {
+    const NodeRef& node = use.node;
+    if (&node.graph() != &graph_) return block(name, "a subgraph reads it");
+    const auto entry = entries_.find(name);
+    if (entry != entries_.end() && use.input == 0) {
+      for (const size_t i : entry->second) {
+        if (affine_[i].layer().node == node) return;
+      }
+    }
+    if (reads_shape_only(node)) return;
+    if (as_term(name, node, true)) return;
+    if (join_through(node, name)) return;
+    if (is_activation(node)) {
+      activations_[name].push_back(use);
+      return;
+    }
+    block(name, node.label() + " needs the value as it is");
+  }
+
+  /// Mul and Div of a value by a constant take factors on either side; the constant of an Add is
+  /// divided along.
+  bool as_term(const std::string& name, const NodeRef& node, bool as_reader) {
+    if (!is_one_of(node, {"Mul", "Div", "Add", "Sub"})) return false;
+    const auto operand = constant_operand(node);
+    if (!operand || operand->constant.constant_type() != DataType::kFloat) return false;
+    const ChannelLayout layout = layout_of(name);
+    if (!analysis::as_affine(node, layout)) return false;
+    const std::string in = operand->variable.name(), out = node.output_name(0);
+    if (types_.find(graph_.find(in)).shape != types_.find(graph_.find(out)).shape) return false;
+    if (is_part_of_fusion(node)) return false;
+    const bool is_sum = node.is("Add") || node.is("Sub");
+    if (is_sum) {
+      // The Add behind a product is its bias, and its result the layer's.
+      if (results_.contains(out)) return false;
+      join(name, as_reader ? out : in, layout.axis);
+    }
+    ConstantTerm& term =
+        terms_.try_emplace(out, ConstantTerm{node, layout, is_sum, false, false}).first->second;
+    if (term.layout.axis != layout.axis) return false;
+    (as_reader ? term.variable_in : term.result_in) = true;
+    return true;
+  }
+
+  /// The runtime knows Gelu and HardSwish in pieces only with their own constants.
+  bool is_part_of_fusion(const NodeRef& node) const {
+    if (analysis::match_gelu(node) || analysis::match_hard_sigmoid(node, types_)) return true;
+    const NodeRef next = analysis::sole_consumer(node.output(0));
+    return next && is_one_of(next, {"Erf", "Tanh", "Clip", "Pow", "Min", "Max"});
+  }
+
+  bool as_norm(const NodeRef& node) {
+    if (!is_one_of(node, {"LayerNormalization", "BatchNormalization"})) return false;
+    if (node.output_count() > 1) return false;
+    if (node.is("LayerNormalization")) {
+      const int rank = types_.find(node.input(0)).rank();
+      const int64_t axis = node.attribute("axis", int64_t{-1});
+      if (axis != -1 && axis != rank - 1) return false;
+      if (known_.at(node.output_name(0)).axis != rank - 1) return false;
+    } else if (known_.at(node.output_name(0)).axis != 1) {
+      return false;
+    }
+    for (const int i : {1, 2}) {
+      const ValueRef constant = node.input(i);
+      if (i == 2 && !constant) continue;
+      if (!constant || constant.constant_type() != DataType::kFloat) return false;
+    }
+    norms_[node.output_name(0)] = NormTerm{node};
+    return true;
+  }
+
+  /// Joins the values around a node that lets factors pass; `name` is one of them. False for other
+  /// nodes.
+  bool join_through(const NodeRef& node, const std::string& name) {
+    const std::string out = node.output_name(0);
+    const int axis = known_.at(name).axis;
+    const ValueRef first = node.input(0);
+    if (is_one_of(node, {"Relu", "LeakyRelu", "Identity"}) || is_pool(node, axis) ||
+        is_channel_prelu(node, axis)) {
+      return joined(name, {first.name(), out}, axis);
+    }
+    if (node.is("Flatten") || node.is("Reshape")) return join_flattened(node, name, axis);
+    if (node.is("Transpose") && node.domain().empty()) return join_transposed(node, name, axis);
+    if (is_one_of(node, {"Add", "Sub"})) {
+      const ValueRef second = node.input(1);
+      if (!second || first.is_constant() || second.is_constant() || !same_shape(first, second)) {
+        return false;
+      }
+      return joined(name, {first.name(), second.name(), out}, axis);
+    }
+    if (is_one_of(node, {"Mul"})) return join_gated(node, name, axis);
+    return false;
+  }
+
+  bool joined(const std::string& name, const std::vector<std::string>& others, int axis) {
+    for (const std::string& other : others) {
+      if (other != name) join(name, other, axis);
+    }
+    return true;
+  }
+
+  bool same_shape(const ValueRef& a, const ValueRef& b) const {
+    const auto x = types_.find(a), y = types_.find(b);
+    return x.is_static() && y.is_static() && x.shape == y.shape;
+  }
+
+  bool is_pool(const NodeRef& node, int axis) const {
+    if (axis != 1 || node.output_count() > 1) return false;
+    return is_one_of(node, {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"});
+  }
+
+  bool is_channel_prelu(const NodeRef& node, int axis) {
+    if (!is_one_of(node, {"PRelu"})) return false;
+    return axis == 1 && node.input(1) && node.input(1).is_constant();
+  }
+
+  bool join_transposed(const NodeRef& node, const std::string& name, int axis) {
+    const auto perm = node.attribute_ints("perm");
+    if (perm.empty()) return false;
+    const std::string in = node.input(0).name(), out = node.output_name(0);
+    if (name == out) return joined(name, {in}, static_cast<int>(perm[static_cast<size_t>(axis)]));
+    const auto at = std::find(perm.begin(), perm.end(), int64_t{axis});
+    return joined(name, {out}, static_cast<int>(at - perm.begin()));
+  }
+
+  /// [N, C, 1, 1] to [N, C] and back.
+  bool join_flattened(const NodeRef& node, const std::string& name, int axis) {
+    const auto in = types_.find(node.input(0)), out = types_.find(node.output(0));
+    if (axis != 1 || !in.is_static() || !out.is_static()) return false;
+    const auto spread = [](const Shape& shape) {
+      return shape.size() < 2 ? int64_t{0} : element_count(shape) / (shape[0] * shape[1]);
+    };
+    const bool same = in.shape.size() >= 2 && out.shape.size() >= 2 &&
+                      in.shape[0] == out.shape[0] && in.shape[1] == out.shape[1];
+    if (!same || spread(in.shape) != 1 || spread(out.shape) != 1) return false;
+    return joined(name, {node.input(0).name(), node.output_name(0)}, axis);
+  }
+
+  /// x * g: where g comes from a node that gives it as it is (a Sigmoid), x carries the factor.
+  bool join_gated(const NodeRef& node, const std::string& name, int axis) {
+    const ValueRef a = node.input(0), b = node.input(1);
+    if (!a || !b || a == b || a.is_constant() || b.is_constant()) return false;
+    const ValueRef out = node.output(0);
+    const auto carries = [&](const ValueRef& x, const ValueRef& gate) {
+      return !is_fixed(x) && is_fixed(gate) && same_shape(x, out);
+    };
+    const ValueRef carrier = carries(a, b) ? a : carries(b, a) ? b : ValueRef{};
+    if (!carrier) return false;
+    if (name != carrier.name() && name != out.name()) return false;
+    return joined(name, {carrier.name(), out.name()}, axis);
+  }
+
+  static bool is_fixed(const ValueRef& value) {
+    const NodeRef node = value.producer();
+    return node && (is_activation(node) || is_one_of(node, {"Softmax"}));
+  }
+
+  ScaleGraph collect() {
+    ScaleGraph result;
+    std::map<std::string, size_t> class_of;
+    for (const std::string& name : order_) {
+      const auto [it, is_new] = class_of.try_emplace(root(name), result.classes.size());
+      if (is_new) result.classes.emplace_back();
+      add_value(result.classes[it->second], name);
+    }
+    for (const auto& [out, term] : terms_) {
+      const std::string in = constant_operand(term.node)->variable.name();
+      if (term.is_sum) {
+        result.classes[class_of.at(root(out))].terms.push_back(term);
+        continue;
+      }
+      // A product stands between two classes, or inside one.
+      const bool both = term.variable_in && term.result_in && root(in) == root(out);
+      if (both) continue;  // the factor passes
+      for (const bool at_result : {false, true}) {
+        if (!(at_result ? term.result_in : term.variable_in)) continue;
+        ConstantTerm one = term;
+        one.variable_in = !at_result;
+        one.result_in = at_result;
+        result.classes[class_of.at(root(at_result ? out : in))].terms.push_back(one);
+      }
+    }
+    result.layers = std::move(affine_);
+    return result;
+  }
+
+  void add_value(ScaleClass& into, const std::string& name) {
+    const auto result = results_.find(name);
+    const auto entry = entries_.find(name);
+    const Known& known = known_.at(name);
+    const int64_t channels = layout_of(name).channels;
+    const int trailing = layout_of(name).rank - known.axis - 1;
+    into.values.push_back(
+        {name, known.axis, trailing, entry != entries_.end(), result != results_.end()});
+    if (into.channels == 0) into.channels = channels;
+    if (into.obstacle.empty()) into.obstacle = known.obstacle;
+    if (into.channels != channels && into.obstacle.empty()) {
+      into.obstacle = "channels of " + name + " differ";
+    }
+    if (result != results_.end()) into.producers.push_back(result->second);
+    if (entry != entries_.end()) {
+      into.consumers.insert(into.consumers.end(), entry->second.begin(), entry->second.end());
+    }
+    if (const auto norm = norms_.find(name); norm != norms_.end()) {
+      into.norms.push_back(norm->second);
+    }
+    const auto uses = activations_.find(name);
+    if (uses != activations_.end()) {
+      into.activations.insert(into.activations.end(), uses->second.begin(), uses->second.end());
+    }
+  }
+
+  Graph& graph_;
+  const ValueTypes& types_;
+  std::vector<AffineLayer> affine_;
+  std::map<std::string, size_t> results_;               ///< by the name of the layer's result
+  std::map<std::string, std::vector<size_t>> entries_;  ///< by the name of the value that enters
+  std::map<std::string, Known> known_;
+  std::vector<std::string> order_;
+  std::deque<std::string> pending_;
+  std::map<std::string, ConstantTerm> terms_;  ///< by the node's output
+  std::map<std::string, NormTerm> norms_;
+  std::map<std::string, std::vector<Use>> activations_;
+};
+
+std::vector<double> inverse(const std::vector<double>& factors) {
+  std::vector<double> result;
+  for (const double f : factors) result.push_back(1 / f);
+  return result;
+}
+
+/// The shape in which one entry per channel broadcasts along the axis.
+Shape channel_shape(const ChannelLayout& layout) {
+  Shape shape(static_cast<size_t>(layout.rank - layout.axis), 1);
+  shape[0] = layout.channels;
+  return shape;
+}
+
+Tensor as_float(const Shape& shape, const std::vector<double>& values) {
+  return analysis::make_floats(DataType::kFloat, shape, values);
+}
+
+void divide_term(const ConstantTerm& term, const std::vector<double>& factors) {
+  const auto operand = constant_operand(term.node);
+  auto values = *analysis::read_floats(operand->constant);
+  const Shape old = operand->constant.constant_shape();
+  Shape shape = channel_shape(term.layout);
+  if (values.size() == 1) {
+    values.assign(factors.size(), values[0]);
+    if (old.size() > shape.size()) shape.insert(shape.begin(), old.size() - shape.size(), 1);
+  } else {
+    shape = old;
+  }
+  // Of x * c and x + c the constant is divided with the result; of x * c multiplied with x.
+  const bool is_division = term.node.is("Div");
+  const bool multiply = !term.is_sum && (term.variable_in != is_division);
+  for (size_t c = 0; c < values.size(); ++c) {
+    values[c] = multiply ? values[c] * factors[c] : values[c] / factors[c];
+  }
+  term.node.graph().set_constant_input(term.node, operand->constant_input,
+                                       as_float(shape, values));
+}
+
+void divide_norm(const NormTerm& norm, const std::vector<double>& factors) {
+  for (const int i : {1, 2}) {
+    const ValueRef constant = norm.node.input(i);
+    if (!constant) continue;
+    auto values = *analysis::read_floats(constant);
+    const Shape shape = constant.constant_shape();
+    for (size_t c = 0; c < values.size(); ++c) values[c] /= factors[c];
+    norm.node.graph().set_constant_input(norm.node, i, as_float(shape, values));
+  }
+}
+
+int give_true_values(const ScaleClass& scale_class, const std::vector<double>& factors) {
+  std::map<std::string, ValueRef> restored;
+  int added = 0;
+  for (const Use& use : scale_class.activations) {
+    const ValueRef value = use.node.input(use.input);
+    ValueRef& now = restored[value.name()];
+    Graph& graph = use.node.graph();
+    if (!now) {
+      const auto known = std::find_if(scale_class.values.begin(), scale_class.values.end(),
+                                      [&](const auto& v) { return v.name == value.name(); });
+      const ChannelLayout layout{known->axis + known->trailing + 1, known->axis,
+                                 scale_class.channels};
+      const ValueRef constant =
+          graph.add_constant(value.name() + "_scale", as_float(channel_shape(layout), factors));
+      now = graph.insert({.op = "Mul", .inputs = {value, constant}}, use.node).output();
+      ++added;
+    }
+    graph.set_input(use.node, use.input, now);
+  }
+  return added;
+}
+
+}  // namespace
+
+ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
+                              const std::vector<Layer>& selected) {
+  return Finder(model, types, selected).find();
+}
+
+int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
+                 const std::vector<double>& factors) {
+  analysis::ChannelAffine divided, multiplied;
+  divided.scale = inverse(factors);
+  multiplied.scale = factors;
+  const auto require = [](const std::string& why) {
+    if (!why.empty()) throw Error(ErrorCode::kBug, "a factor was refused after edits: " + why);
+  };
+  for (const size_t i : scale_class.producers) require(graph.layers[i].fold_after(divided));
+  for (const size_t i : scale_class.consumers) require(graph.layers[i].fold_before(multiplied));
+  for (const ConstantTerm& term : scale_class.terms) divide_term(term, factors);
+  for (const NormTerm& norm : scale_class.norms) divide_norm(norm, factors);
+  return give_true_values(scale_class, factors);
+}
+
+}  // namespace mcompress::quantization

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "analysis/affine.h"
+#include "mcompress/layer.h"
+#include "mcompress/value_types.h"
+
+namespace mcompress::quantization {
+
+/// A Mul, Div or Add by a constant beside a class of values.
+struct ConstantTerm {
+  NodeRef node;
+  analysis::ChannelLayout layout;  ///< of the value on both sides
+  bool is_sum = false;   ///< its constant must be divided like the value; else it takes a factor in
+  bool variable_in = false;  ///< of a product: its variable is in the class
+  bool result_in = false;    ///< of a product: its result is in the class
+};
+
+/// A node that computes scale * normalized + shift: LayerNormalization, BatchNormalization.
+struct NormTerm {
+  NodeRef node;
+};
+
+/// Values of the main graph that can only be divided by one factor per channel together: they are
+/// joined by operators that let a positive factor per channel pass (Relu, pools, Add of two, Add of
+/// a constant, Transpose, the gated side of a Mul). At the rim of a class layers, Mul and Div by
+/// constants and normalizations take the factors into their constants.
+struct ScaleClass {
+  struct Value {
+    std::string name;
+    int axis = 1;
+    int trailing = 0;  ///< axes behind it
+    bool enters_layer = false, leaves_layer = false;  ///< what 8 bits are for
+  };
+  std::vector<Value> values;
+  int64_t channels = 0;
+  std::vector<size_t> producers;  ///< layers (index into `layers`) whose result is here
+  std::vector<size_t> consumers;  ///< layers that read a value of the class
+  std::vector<ConstantTerm> terms;
+  std::vector<NormTerm> norms;   ///< that produce a value
+  std::vector<Use> activations;  ///< readers that need the true value: Sigmoid, HardSigmoid, ...
+  /// Why nothing can be divided here ("p2o.Softmax.2 needs the value as it is"), or "".
+  std::string obstacle;
+};
+
+/// The layers of a model that can take factors, and the classes of values between them.
+struct ScaleGraph {
+  std::vector<analysis::AffineLayer> layers;
+  std::vector<ScaleClass> classes;  ///< in the order of their first value in the graph
+};
+
+/// `selected`: layers that may be changed; classes that touch another layer have an obstacle.
+/// `types` with static shapes where there are any. Nothing is edited.
+ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
+                              const std::vector<Layer>& selected);
+
+/// Divides the values of a class by `factors` (one per channel, positive): all constants at its rim
+/// are changed, and where there are `activations`, one Mul per value gives them the true values.
+/// Returns how many Mul were added. The class must have no obstacle. Layers of other classes stay
+/// valid.
+int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
+                 const std::vector<double>& factors);
+
+}  // namespace mcompress::quantization
