@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "numerics/balanced_rounding.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace mcompress::numerics {
+namespace {
+
+std::vector<float> random_weights(int64_t count, uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.01F, 0.1F);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+/// Sum of the errors of each channel, in steps; checks that each error is below one step.
+std::vector<double> error_sums(const std::vector<float>& weights, ChannelLayout layout,
+                               const QuantizedWeights& quantized) {
+  std::vector<double> sums(static_cast<size_t>(layout.channels));
+  for (size_t at = 0; at < weights.size(); ++at) {
+    const auto i = static_cast<int64_t>(at);
+    const auto c = static_cast<size_t>(i / layout.inner % layout.channels);
+    const int zero = quantized.zero_points.empty() ? 0 : quantized.zero_points[c];
+    const double error =
+        double{weights[at]} / quantized.scales[c] - (int{quantized.values[at]} - zero);
+    EXPECT_LT(std::abs(error), 1.0);
+    sums[c] += error;
+  }
+  return sums;
+}
+
+TEST(BalancedRounding, ErrorsOfAChannelAddUpToLessThanHalfAStep) {
+  for (const ChannelLayout layout : {ChannelLayout{1, 5, 300}, ChannelLayout{257, 37, 1},
+                                     ChannelLayout{3, 4, 50}, ChannelLayout{1, 1, 999}}) {
+    for (const bool symmetric : {true, false}) {
+      const auto weights = random_weights(layout.size(), 3);
+      WeightQuantOptions options;
+      options.symmetric = symmetric;
+      if (!symmetric) options.range = {0, 15};
+      QuantizedWeights quantized = quantize_weights(weights, layout, options);
+      balance_rounding(weights, layout, quantized.scales, quantized.zero_points, options.range,
+                       quantized.values);
+      for (const double sum : error_sums(weights, layout, quantized)) {
+        EXPECT_LE(std::abs(sum), 0.51) << layout.outer << ' ' << layout.channels;
+      }
+    }
+  }
+}
+
+TEST(BalancedRounding, StaysInTheRangeAndLeavesWhatIsBalanced) {
+  // All errors lean up, and the codes that could go up are at the end of the range.
+  const std::vector<float> weights(10, 1.4F);
+  std::vector<int8_t> codes(10, 1);
+  const std::vector<float> scales{1.0F};
+  balance_rounding(weights, {1, 1, 10}, scales, {}, {-1, 1}, codes);
+  EXPECT_EQ(codes, std::vector<int8_t>(10, 1));
+  balance_rounding(weights, {1, 1, 10}, scales, {}, {-2, 2}, codes);
+  EXPECT_EQ(codes, (std::vector<int8_t>{2, 2, 2, 2, 1, 1, 1, 1, 1, 1}));
+  const auto once = codes;
+  balance_rounding(weights, {1, 1, 10}, scales, {}, {-2, 2}, codes);
+  EXPECT_EQ(codes, once);
+}
+
+}  // namespace
+}  // namespace mcompress::numerics
