@@ -38,7 +38,8 @@ struct PackFigures {
 PackFigures pack(const std::filesystem::path& file, const std::filesystem::path& archive,
                  bool overwrite);
 
-/// Unpacks into `output`, and the data files beside it by their own names. Nothing is written under
+/// Unpacks into `output` ("": its own name, in the current folder), and the data files beside it by
+/// their own names. Nothing is written under
 /// its name before its checksum is found right. Throws kModel where the archive is damaged.
 std::vector<Member> unpack(const std::filesystem::path& archive,
                            const std::filesystem::path& output, bool overwrite);

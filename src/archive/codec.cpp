@@ -10,6 +10,7 @@
 
 #include "archive/damage.h"
 #include "archive/symbol_model.h"
+#include "numerics/entropy.h"
 #include "support/hash.h"
 
 namespace mcompress::archive {
@@ -17,6 +18,8 @@ namespace {
 
 /// Above this, coders are tried on samples.
 constexpr size_t kTryWhole = size_t{512} << 10;
+/// Fewer bytes than this look uneven by chance.
+constexpr size_t kEnoughForEvenness = size_t{16} << 10;
 constexpr size_t kSamples = 4, kSampleBytes = size_t{64} << 10;
 /// zstd expands a byte to at most its window a few times over; real data stays far below.
 constexpr uint64_t kZstdRatio = 1 << 20;
@@ -69,7 +72,13 @@ std::vector<std::byte> sample_of(std::span<const std::byte> bytes) {
   return sample;
 }
 
-std::vector<Coder> candidates(const CodecHints& hints) {
+/// Some coders cannot gain on bytes that are all equally frequent, as those of mantissas: not worth
+/// the time.
+std::vector<Coder> candidates(std::span<const std::byte> bytes, const CodecHints& hints) {
+  std::array<int64_t, 256> counts{};
+  for (const std::byte byte : bytes) ++counts[static_cast<size_t>(byte)];
+  const bool even = numerics::entropy_bits(counts) > 7.92 * static_cast<double>(bytes.size());
+  if (even && bytes.size() >= kEnoughForEvenness) return {Coder::kZstd};
   if (!hints.matrix) return {Coder::kZstd, Coder::kOrder0};
   return {Coder::kZstd, Coder::kOrder0, Coder::kMixing};
 }
@@ -89,7 +98,7 @@ CodedBytes smallest(std::span<const std::byte> bytes, const CodecHints& hints,
 }  // namespace
 
 CodedBytes encode_bytes(std::span<const std::byte> bytes, const CodecHints& hints) {
-  auto coders = candidates(hints);
+  auto coders = candidates(bytes, hints);
   if (bytes.size() > kTryWhole) {
     const auto sample = sample_of(bytes);
     // A gain below one per cent is not worth the time.

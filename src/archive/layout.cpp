@@ -134,9 +134,12 @@ class LayoutMaker {
       return;
     }
     for (Graph* graph : model->graphs()) {
-      for (const NodeRef node : graph->nodes()) {
-        if (node.output_count() != 1) continue;
-        const auto form = forms::recognise(node.output());
+      std::vector<NodeRef> nodes;
+      for (const NodeRef node : graph->nodes()) nodes.push_back(node);
+      // From the end: a chain without its last Reshape is a form, too, of another shape.
+      for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+        if (node->output_count() != 1) continue;
+        const auto form = forms::recognise(node->output());
         if (form && form->digits) add_form(*form);
       }
     }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -257,8 +258,14 @@ std::vector<Member> unpack(const std::filesystem::path& archive,
     std::vector<std::unique_ptr<support::AtomicFile>> files;
     const auto folder = output.parent_path();
     for (size_t m = 0; m < opened.members().size(); ++m) {
-      const auto target = m == 0 ? output : folder / opened.members()[m].name;
-      if (m > 0) std::filesystem::create_directories(target.parent_path());
+      const bool named = m == 0 && !output.empty();
+      const auto target = named ? output : folder / opened.members()[m].name;
+      support::require_writable(target, overwrite);
+      std::error_code ignored;
+      if (std::filesystem::equivalent(archive, target, ignored)) {
+        throw Error(ErrorCode::kUsage, target.string() + ": is the archive")
+            .hint("inputs are never touched: name another output with -o");
+      }
       files.push_back(std::make_unique<support::AtomicFile>(target, overwrite));
       opened.extract(m, [&](std::span<const std::byte> bytes) { files[m]->write(bytes); });
     }
