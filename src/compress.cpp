@@ -153,9 +153,19 @@ class Run {
     });
   }
 
+  bool some_pass_judges(const std::vector<StepSpec>& steps) const {
+    return std::any_of(steps.begin(), steps.end(), [&](const StepSpec& step) {
+      return step.pass.empty() ? some_pass_judges(step.steps)
+                               : passes_.create(step.pass)->info().needs.judge;
+    });
+  }
+
   void open_data() {
     const auto inputs = fed_inputs(*baseline_);
-    roles_ = open_roles(recipe_, inputs, decides_by_metric(recipe_));
+    roles_ = open_roles(recipe_, inputs,
+                        decides_by_metric(recipe_)        ? Deciding::kRecipe
+                        : some_pass_judges(recipe_.steps) ? Deciding::kPasses
+                                                          : Deciding::kNothing);
     report_.data = roles_.descriptions;
     report_.selected_on_evaluation = roles_.selected_on_evaluation;
     for (const auto& data : {roles_.calibration, roles_.validation, roles_.evaluation}) {

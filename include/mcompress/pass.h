@@ -25,6 +25,9 @@ struct Needs {
   bool runtime = false;      ///< types and shapes, or runs
   bool calibration = false;  ///< calibration data
   bool training = false;     ///< training data and a trainer
+  /// Decides by the metric where there is data for that: some is held out of plentiful calibration
+  /// data when no validation data is given.
+  bool judge = false;
 };
 
 struct PassInfo {
@@ -47,6 +50,9 @@ class Pass {
   virtual std::string check_options() const { return ""; }
   /// True when the pass acts on layers: `only` and `skip` are then allowed beside its options.
   virtual bool acts_on_layers() const { return false; }
+  /// With the options as they are, the pass does nothing and says so where it needs calibration data
+  /// and there is none; otherwise that is an error.
+  virtual bool skips_without_data() const { return false; }
   /// File of mcompress calibrate that stands for calibration data in this step, or "": an option of the
   /// pass, opened by the manager.
   virtual std::string calibration_table() const { return ""; }

@@ -52,7 +52,7 @@ std::unique_ptr<Pass> PassManager::bind(const StepSpec& step) const {
 
 void PassManager::check_services(const Pass& pass) const {
   if (pass.info().needs.runtime) context_.runtime();
-  if (pass.info().needs.calibration) context_.calibration();
+  if (pass.info().needs.calibration && !pass.skips_without_data()) context_.calibration();
 }
 
 PassOutcome PassManager::run(Model& model, const StepSpec& step) {

@@ -11,6 +11,7 @@ namespace mcompress {
 namespace {
 
 constexpr size_t kHoldOutOneIn = 5;
+constexpr size_t kPlentiful = 100;  // samples, of which a fifth is not missed
 
 bool limits_metric(const std::vector<LimitSpec>& limits) {
   return std::any_of(limits.begin(), limits.end(), [](const LimitSpec& limit) {
@@ -74,7 +75,7 @@ std::shared_ptr<const Dataset> DataRoles::any() const {
 
 bool decides_by_metric(const Recipe& recipe) { return steps_decide(recipe.steps); }
 
-DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, bool decides) {
+DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, Deciding decides) {
   DataRoles roles;
   const auto open = [&](const char* role) -> std::shared_ptr<const Dataset> {
     const auto source = recipe.data.find(role);
@@ -97,7 +98,12 @@ DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs,
     roles.selected_on_evaluation = true;
     roles.descriptions["validation"] = "the evaluation data: figures are selected on it";
   }
-  if (!roles.validation && decides) hold_out_validation(roles, recipe.seed);
+  const auto& source = roles.training ? roles.training : roles.calibration;
+  const bool plentiful = source && source->size() >= kPlentiful;
+  if (!roles.validation &&
+      (decides == Deciding::kRecipe || (decides == Deciding::kPasses && plentiful))) {
+    hold_out_validation(roles, recipe.seed);
+  }
   return roles;
 }
 

@@ -24,10 +24,16 @@ struct DataRoles {
   std::shared_ptr<const Dataset> any() const;
 };
 
-/// Opens the sources of the recipe. Where something decides by the metric (`decides`) and no
-/// validation data is given, a seeded fifth of training, else of calibration, is held out for it.
-/// Throws kData.
-DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, bool decides);
+/// Who asks for validation data.
+enum class Deciding {
+  kNothing,
+  kPasses,  ///< would decide better with it: held out only where data is plentiful
+  kRecipe,  ///< a gate, an `until` or a constraint
+};
+
+/// Opens the sources of the recipe. Where something decides by the metric and no validation data is
+/// given, a seeded fifth of training, else of calibration, is held out for it. Throws kData.
+DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, Deciding decides);
 
 /// True when a gate, an `until` or a constraint of the recipe looks at the metric.
 bool decides_by_metric(const Recipe& recipe);

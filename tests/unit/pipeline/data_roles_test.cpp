@@ -40,13 +40,13 @@ std::vector<ValueInfo> inputs() {
 TEST(DataRoles, AFifthIsHeldOutWhereSomethingDecides) {
   const test::TemporaryFolder folder("data-roles");
   const Recipe recipe = recipe_with_data(folder);
-  const DataRoles roles = open_roles(recipe, inputs(), true);
+  const DataRoles roles = open_roles(recipe, inputs(), Deciding::kRecipe);
   ASSERT_TRUE(roles.validation);
   EXPECT_EQ(roles.validation->size(), 2u);
   EXPECT_EQ(roles.calibration->size(), 8u);
-  const DataRoles again = open_roles(recipe, inputs(), true);
+  const DataRoles again = open_roles(recipe, inputs(), Deciding::kRecipe);
   EXPECT_EQ(again.validation->labels(0, 2)->to_int64(), roles.validation->labels(0, 2)->to_int64());
-  EXPECT_FALSE(open_roles(recipe, inputs(), false).validation);
+  EXPECT_FALSE(open_roles(recipe, inputs(), Deciding::kNothing).validation);
 }
 
 TEST(DataRoles, AnotherSeedHoldsOutOthers) {
@@ -54,7 +54,7 @@ TEST(DataRoles, AnotherSeedHoldsOutOthers) {
   Recipe recipe = recipe_with_data(folder);
   const auto labels = [&](uint64_t seed) {
     recipe.seed = seed;
-    return open_roles(recipe, inputs(), true).validation->labels(0, 2)->to_int64();
+    return open_roles(recipe, inputs(), Deciding::kRecipe).validation->labels(0, 2)->to_int64();
   };
   bool differs = false;
   for (uint64_t seed = 1; seed < 6; ++seed) differs |= labels(seed) != labels(0);
