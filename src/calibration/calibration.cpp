@@ -4,72 +4,16 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <set>
-#include <tuple>
 
-#include "calibration/channel_sums.h"
+#include "calibration/collect.h"
 #include "calibration/layer_moments.h"
-#include "numerics/observer.h"
-#include "numerics/range_choice.h"
-#include "support/parallel_for.h"
+#include "calibration/statistics.h"
 
 namespace mcompress {
 namespace {
 
-constexpr size_t kTapBudget = size_t{192} << 20;
-
-numerics::RangeMethod method_of(RangeMethod method) {
-  switch (method) {
-    case RangeMethod::kPercentile:
-      return numerics::RangeMethod::kPercentile;
-    case RangeMethod::kEntropy:
-      return numerics::RangeMethod::kEntropy;
-    case RangeMethod::kMse:
-    case RangeMethod::kAuto:
-      return numerics::RangeMethod::kMse;
-    case RangeMethod::kMinMax:
-    case RangeMethod::kMovingAverage:
-      break;
-  }
-  return numerics::RangeMethod::kMinMax;
-}
-
-/// All that is kept of one value.
-struct Watched {
-  numerics::Histogram histogram;
-  numerics::MovingRange moving;
-  int channel_axis = -1;
-  calibration::ChannelSums channels;
-};
-
-/// Counts the samples of each group of taps.
-class GroupProgress {
- public:
-  GroupProgress(Progress* progress, size_t samples) : progress_(progress), samples_(samples) {}
-  GroupProgress(const GroupProgress&) = delete;
-  GroupProgress& operator=(const GroupProgress&) = delete;
-  ~GroupProgress() { close(); }
-
-  void seen(size_t sample) {
-    if (progress_ == nullptr) return;
-    if (sample == 0) {
-      close();
-      progress_->begin("calibration", samples_);
-      open_ = true;
-    }
-    progress_->advance();
-  }
-
- private:
-  void close() {
-    if (open_) progress_->end();
-    open_ = false;
-  }
-
-  Progress* progress_;
-  size_t samples_;
-  bool open_ = false;
-};
+using calibration::GroupProgress;
+using calibration::ValueStatistics;
 
 class Calibration final : public CalibrationService {
  public:
@@ -84,29 +28,19 @@ class Calibration final : public CalibrationService {
 
   void observe(const Model& model, std::span<const ObservedValue> values) override {
     auto& known = of(model);
-    std::vector<std::string> names;
+    std::vector<ObservedValue> unknown;
     for (const auto& value : values) {
       const auto it = known.find(value.name);
       if (it != known.end() &&
           (value.channel_axis < 0 || it->second.channel_axis == value.channel_axis)) {
         continue;
       }
-      known.erase(value.name);
-      known[value.name].channel_axis = value.channel_axis;
-      names.push_back(value.name);
+      unknown.push_back(value);
     }
-    GroupProgress progress(progress_.get(), data_->size());
-    for_each_tap(
-        *runtime_, model, *data_, names, kTapBudget, threads_,
-        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
-          progress.seen(sample);
-          // Each value has statistics of its own: the order among values does not matter.
-          parallel_for(0, static_cast<int64_t>(group.size()), 1, [&](int64_t begin, int64_t end) {
-            for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-              watch(known.at(group[i]), group[i], tensors[i], sample);
-            }
-          });
-        });
+    std::map<std::string, ValueStatistics> found;  // nothing half done is kept
+    calibration::collect(*runtime_, model, *data_, unknown,
+                         {.threads = threads_, .progress = progress_.get()}, found);
+    for (auto& [name, statistics] : found) known[name] = std::move(statistics);
   }
 
   std::optional<ValueRange> range(const Model& model, const std::string& value,
@@ -114,25 +48,14 @@ class Calibration final : public CalibrationService {
     const auto& known = of(model);
     const auto it = known.find(value);
     if (it == known.end() || it->second.histogram.empty()) return std::nullopt;
-    const Watched& watched = it->second;
-    ValueRange range;
-    range.min = watched.histogram.extent().min;
-    range.max = watched.histogram.extent().max;
-    range.count = static_cast<uint64_t>(watched.histogram.count());
-    if (options.method == RangeMethod::kMovingAverage) {
-      range.low = std::min(0.0f, watched.moving.min());
-      range.high = std::max(0.0f, watched.moving.max());
-      return range;
-    }
-    const auto chosen = numerics::choose_range(
-        watched.histogram,
-        {.method = method_of(options.method),
-         .range = numerics::int_range(options.bits, options.symmetric, options.symmetric),
-         .symmetric = options.symmetric,
-         .percentile = options.percentile / 100});
-    range.low = chosen.low;
-    range.high = chosen.high;
-    return range;
+    const auto chosen =
+        calibration::choose_range(it->second, options, energy(model, value, options.method));
+    const auto& histogram = it->second.histogram;
+    return ValueRange{.low = chosen.low,
+                      .high = chosen.high,
+                      .min = histogram.extent().min,
+                      .max = histogram.extent().max,
+                      .count = static_cast<uint64_t>(histogram.count())};
   }
 
   std::optional<ChannelStatistics> channels(const Model& model, const std::string& value) override {
@@ -159,7 +82,7 @@ class Calibration final : public CalibrationService {
     const auto part = subset(data_, std::move(first), data_->description());
     GroupProgress progress(progress_.get(), part->size());
     for_each_tap(
-        *runtime_, model, *part, values, kTapBudget, threads_,
+        *runtime_, model, *part, values, calibration::kTapBytes, threads_,
         [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
           progress.seen(sample);
           visit(sample, group, tensors);
@@ -167,36 +90,24 @@ class Calibration final : public CalibrationService {
   }
 
  private:
-  std::map<std::string, Watched>& of(const Model& model) {
+  std::map<std::string, ValueStatistics>& of(const Model& model) {
     const Fingerprint now = model.fingerprint();
     if (!(now == fingerprint_)) {
       known_.clear();  // statistics belong to one state of the model
+      energies_.reset();
       fingerprint_ = now;
     }
     return known_;
   }
 
-  void watch(Watched& watched, const std::string& name, const Tensor& tensor, size_t sample) const {
-    if (tensor.type() != DataType::kFloat || tensor.count() == 0) return;
-    const auto values = tensor.as<float>();
-    const auto extent = watched.histogram.add(values);
-    if (extent.non_finite > 0) {
-      throw Error(ErrorCode::kData, "value '" + name + "' has " +
-                                        std::to_string(extent.non_finite) +
-                                        " NaN or infinite elements on sample " +
-                                        std::to_string(sample) + " of " + data_->description())
-          .hint("leave the sample out, or check the model with mcompress evaluate");
-    }
-    watched.moving.add(extent);
-    const Shape& shape = tensor.shape();
-    const int axis = watched.channel_axis;
-    if (axis < 0 || axis >= static_cast<int>(shape.size())) return;
-    numerics::ChannelLayout layout;
-    for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
-      int64_t& part = i < axis ? layout.outer : i == axis ? layout.channels : layout.inner;
-      part *= shape[static_cast<size_t>(i)];
-    }
-    watched.channels.add(values, layout);
+  /// What only RangeMethod::kAuto asks for; `model` is the one whose statistics are known.
+  const std::vector<double>& energy(const Model& model, const std::string& value,
+                                    RangeMethod method) {
+    static const std::vector<double> kNone;
+    if (method != RangeMethod::kAuto) return kNone;
+    if (!energies_) energies_ = calibration::channel_energies(model);
+    const auto it = energies_->find(value);
+    return it == energies_->end() ? kNone : it->second;
   }
 
   std::shared_ptr<RuntimeService> runtime_;
@@ -204,7 +115,8 @@ class Calibration final : public CalibrationService {
   int threads_;
   std::shared_ptr<Progress> progress_;
   Fingerprint fingerprint_;
-  std::map<std::string, Watched> known_;
+  std::map<std::string, ValueStatistics> known_;
+  std::optional<std::map<std::string, std::vector<double>>> energies_;
 };
 
 }  // namespace

@@ -4,46 +4,15 @@
 #include <algorithm>
 #include <limits>
 
+#include "mcompress/error.h"
+#include "numerics/sums_simd.h"
+
 namespace mcompress::calibration {
-namespace {
 
-/// Of a run of values that lie side by side: float lanes over short blocks, so that the compiler
-/// can use SIMD, added up in double.
-struct RunSums {
-  double sum = 0, square = 0;
-  float min = std::numeric_limits<float>::max();
-  float max = std::numeric_limits<float>::lowest();
-
-  explicit RunSums(std::span<const float> values) {
-    constexpr size_t kLanes = 8, kBlock = 64 * kLanes;
-    for (size_t begin = 0; begin < values.size(); begin += kBlock) {
-      const auto block = values.subspan(begin, std::min(kBlock, values.size() - begin));
-      float sums[kLanes] = {}, squares[kLanes] = {};
-      size_t i = 0;
-      for (; i + kLanes <= block.size(); i += kLanes) {
-        for (size_t lane = 0; lane < kLanes; ++lane) {
-          const float v = block[i + lane];
-          sums[lane] += v;
-          squares[lane] += v * v;
-        }
-      }
-      for (; i < block.size(); ++i) {
-        sums[0] += block[i];
-        squares[0] += block[i] * block[i];
-      }
-      for (size_t lane = 0; lane < kLanes; ++lane) {
-        sum += sums[lane];
-        square += squares[lane];
-      }
-      for (const float v : block) {
-        min = std::min(min, v);
-        max = std::max(max, v);
-      }
-    }
-  }
-};
-
-}  // namespace
+void ChannelSums::drop() {
+  *this = {};
+  dropped_ = true;
+}
 
 void ChannelSums::add(std::span<const float> values, const numerics::ChannelLayout& layout) {
   const auto channels = static_cast<size_t>(layout.channels);
@@ -55,30 +24,58 @@ void ChannelSums::add(std::span<const float> values, const numerics::ChannelLayo
     min_.resize(channels, std::numeric_limits<float>::max());
     max_.resize(channels, std::numeric_limits<float>::lowest());
   }
-  if (sums_.size() != channels) {
-    *this = {};
-    dropped_ = true;
+  if (sums_.size() != channels) return drop();
+  positions_ += layout.outer * layout.inner;
+  if (inner == 1) {
+    numerics::simd::column_sums(values, sums_, squares_, min_, max_);
     return;
   }
   for (size_t outer = 0; outer < static_cast<size_t>(layout.outer); ++outer) {
     for (size_t c = 0; c < channels; ++c) {
-      const auto run = values.subspan((outer * channels + c) * inner, inner);
-      if (inner == 1) {
-        const float v = run[0];
-        sums_[c] += v;
-        squares_[c] += double{v} * v;
-        min_[c] = std::min(min_[c], v);
-        max_[c] = std::max(max_[c], v);
-        continue;
-      }
-      const RunSums part(run);
+      const auto part =
+          numerics::simd::run_sums(values.subspan((outer * channels + c) * inner, inner));
       sums_[c] += part.sum;
       squares_[c] += part.square;
       min_[c] = std::min(min_[c], part.min);
       max_[c] = std::max(max_[c], part.max);
     }
   }
-  positions_ += layout.outer * layout.inner;
+}
+
+void ChannelSums::merge(const ChannelSums& other) {
+  if (dropped_ || (other.empty() && !other.dropped_)) return;
+  if (other.dropped_ || (!empty() && sums_.size() != other.sums_.size())) return drop();
+  if (empty()) {
+    *this = other;
+    return;
+  }
+  positions_ += other.positions_;
+  for (size_t c = 0; c < sums_.size(); ++c) {
+    sums_[c] += other.sums_[c];
+    squares_[c] += other.squares_[c];
+    min_[c] = std::min(min_[c], other.min_[c]);
+    max_[c] = std::max(max_[c], other.max_[c]);
+  }
+}
+
+ChannelSums ChannelSums::restore(const ChannelStatistics& statistics, int64_t positions) {
+  const size_t count = statistics.mean.size();
+  if (positions <= 0 || statistics.mean_square.size() != count || statistics.min.size() != count ||
+      statistics.max.size() != count) {
+    throw Error(ErrorCode::kData, "channels: " + std::to_string(count) + " means, " +
+                                      std::to_string(statistics.mean_square.size()) +
+                                      " mean squares, " + std::to_string(statistics.min.size()) +
+                                      " minima, " + std::to_string(statistics.max.size()) +
+                                      " maxima of " + std::to_string(positions) + " positions");
+  }
+  ChannelSums sums;
+  sums.positions_ = positions;
+  sums.min_ = statistics.min;
+  sums.max_ = statistics.max;
+  const auto times = static_cast<double>(positions);
+  for (const double v : statistics.mean) sums.sums_.push_back(v * times);
+  for (const double v : statistics.mean_square) sums.squares_.push_back(v * times);
+  return sums;
 }
 
 ChannelStatistics ChannelSums::statistics() const {

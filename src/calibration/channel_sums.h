@@ -14,10 +14,19 @@ namespace mcompress::calibration {
 class ChannelSums {
  public:
   void add(std::span<const float> values, const numerics::ChannelLayout& layout);
+  /// Of another part of the data.
+  void merge(const ChannelSums& other);
+  /// Puts back what was saved. Throws Error(kData) where the parts are not equally long.
+  static ChannelSums restore(const ChannelStatistics& statistics, int64_t positions);
+
   bool empty() const { return positions_ == 0; }
+  /// Elements of each channel.
+  int64_t positions() const { return positions_; }
   ChannelStatistics statistics() const;
 
  private:
+  void drop();
+
   bool dropped_ = false;
   int64_t positions_ = 0;
   std::vector<double> sums_, squares_;

@@ -34,14 +34,16 @@ void add(Summed& summed, const Tensor& value, size_t samples, const MomentBudget
   }
 }
 
-std::vector<LayerMoments> result_of(const Summed& summed) {
+/// Leaves the sums empty: they are the larger part of all memory.
+std::vector<LayerMoments> take_result(Summed& summed) {
   std::vector<LayerMoments> result;
-  for (const auto& group : summed.groups) {
+  for (auto& group : summed.groups) {
     result.push_back({.inputs = group.inputs(),
                       .rows = group.rows(),
-                      .gram = group.gram(),
+                      .gram = group.take_gram(),
                       .mean = group.mean()});
   }
+  summed.groups.clear();
   return result;
 }
 
@@ -82,7 +84,7 @@ std::vector<std::string> collect_moments(
                      }
                    }
                  });
-    for (const auto& summed : part) visit(summed.layer, result_of(summed));
+    for (auto& summed : part) visit(summed.layer, take_result(summed));
   }
   return reasons;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "mcompress/error.h"
 #include "numerics/linear_algebra.h"
@@ -33,6 +34,7 @@ void unflatten(int64_t position, std::span<const int64_t> shape, std::vector<int
   }
 }
 
+// Everything about the taps that does not depend on the output position.
 class RowBuilder {
  public:
   RowBuilder(std::span<const float> input, int64_t channels, std::span<const int64_t> spatial,
@@ -44,40 +46,67 @@ class RowBuilder {
         spatial_(spatial),
         geometry_(geometry),
         output_(geometry.output_shape(spatial)),
-        plane_(product(spatial)) {}
+        positions_(product(output_)),
+        plane_(product(spatial)),
+        taps_(to_size(geometry.taps())) {
+    std::vector<int64_t> at(spatial.size());
+    for (size_t tap = 0; tap < taps_; ++tap) {
+      unflatten(static_cast<int64_t>(tap), geometry.kernel, at);
+      for (size_t axis = 0; axis < at.size(); ++axis) {
+        tap_shift_.push_back(at[axis] * or_default(geometry.dilations, axis, 1) -
+                             or_default(geometry.pads, axis, 0));
+      }
+    }
+  }
 
-  int64_t positions() const { return product(output_); }
-  int64_t width() const { return group_channels_ * geometry_.taps(); }
+  int64_t positions() const { return positions_; }
+  int64_t width() const { return group_channels_ * static_cast<int64_t>(taps_); }
 
-  void build(int64_t row, float* out) const {
-    const int64_t sample = row / positions();
-    const std::vector<int64_t> offsets = tap_offsets(row % positions());
-    const float* plane = input_.data() + (sample * channels_ + first_channel_) * plane_;
+  // Memory of one caller.
+  struct Scratch {
+    std::vector<int64_t> at, offsets;
+  };
+  Scratch scratch() const {
+    return {std::vector<int64_t>(spatial_.size()), std::vector<int64_t>(taps_)};
+  }
+
+  void build(int64_t row, Scratch& scratch, float* out) const {
+    const float* plane =
+        input_.data() + (row / positions_ * channels_ + first_channel_) * plane_;
+    if (tap_offsets(row % positions_, scratch)) {
+      for (int64_t channel = 0; channel < group_channels_; ++channel, plane += plane_) {
+        for (const int64_t offset : scratch.offsets) *out++ = plane[offset];
+      }
+      return;
+    }
     for (int64_t channel = 0; channel < group_channels_; ++channel, plane += plane_) {
-      for (const int64_t offset : offsets) *out++ = offset < 0 ? 0.0F : plane[offset];
+      for (const int64_t offset : scratch.offsets) *out++ = offset < 0 ? 0.0F : plane[offset];
     }
   }
 
  private:
-  // Where in a plane each tap reads for one output position; -1 in the padding.
-  std::vector<int64_t> tap_offsets(int64_t position) const {
-    std::vector<int64_t> at(spatial_.size());
-    std::vector<int64_t> tap_at(spatial_.size());
-    unflatten(position, output_, at);
-    std::vector<int64_t> offsets(to_size(geometry_.taps()));
-    for (size_t tap = 0; tap < offsets.size(); ++tap) {
-      unflatten(static_cast<int64_t>(tap), geometry_.kernel, tap_at);
-      int64_t offset = 0;
-      for (size_t axis = 0; axis < at.size() && offset >= 0; ++axis) {
-        const int64_t read = at[axis] * or_default(geometry_.strides, axis, 1) +
-                             tap_at[axis] * or_default(geometry_.dilations, axis, 1) -
-                             or_default(geometry_.pads, axis, 0);
-        const bool inside = read >= 0 && read < spatial_[axis];
-        offset = inside ? offset * spatial_[axis] + read : -1;
-      }
-      offsets[tap] = offset;
+  // Where in a plane each tap reads for one output position; -1 in the padding. True when none is
+  // there.
+  bool tap_offsets(int64_t position, Scratch& scratch) const {
+    const size_t axes = spatial_.size();
+    unflatten(position, output_, scratch.at);
+    for (size_t axis = 0; axis < axes; ++axis) {
+      scratch.at[axis] *= or_default(geometry_.strides, axis, 1);
     }
-    return offsets;
+    bool all_inside = true;
+    const int64_t* shift = tap_shift_.data();
+    for (int64_t& offset : scratch.offsets) {
+      offset = 0;
+      bool inside = true;
+      for (size_t axis = 0; axis < axes; ++axis) {
+        const int64_t read = scratch.at[axis] + *shift++;
+        inside = inside && read >= 0 && read < spatial_[axis];
+        offset = offset * spatial_[axis] + read;
+      }
+      if (!inside) offset = -1;
+      all_inside = all_inside && inside;
+    }
+    return all_inside;
   }
 
   std::span<const float> input_;
@@ -87,7 +116,10 @@ class RowBuilder {
   std::span<const int64_t> spatial_;
   const ConvGeometry& geometry_;
   std::vector<int64_t> output_;
+  int64_t positions_;
   int64_t plane_;
+  size_t taps_;
+  std::vector<int64_t> tap_shift_;  // [tap, axis]
 };
 
 }  // namespace
@@ -110,8 +142,10 @@ void InputMoments::merge(const InputMoments& other) {
   rows_ += other.rows_;
 }
 
-std::vector<double> InputMoments::gram() const {
-  std::vector<double> gram = gram_;
+std::vector<double> InputMoments::gram() const& { return InputMoments(*this).take_gram(); }
+
+std::vector<double> InputMoments::take_gram() {
+  std::vector<double> gram = std::exchange(gram_, {});
   const double scale = rows_ > 0 ? 1.0 / static_cast<double>(rows_) : 0.0;
   for (double& value : gram) value *= scale;
   symmetrize(gram, inputs_);
@@ -158,8 +192,9 @@ std::vector<float> im2col(std::span<const float> input, int64_t batch, int64_t c
   const int64_t rows = (all_rows + every - 1) / every;
   std::vector<float> result(to_size(rows * builder.width()));
   parallel_for(0, rows, kRowsPerTask, [&](int64_t first, int64_t last) {
+    auto scratch = builder.scratch();
     for (int64_t row = first; row < last; ++row) {
-      builder.build(row * every, result.data() + row * builder.width());
+      builder.build(row * every, scratch, result.data() + row * builder.width());
     }
   });
   return result;

@@ -20,7 +20,9 @@ class InputMoments {
   int64_t inputs() const { return inputs_; }
   int64_t rows() const { return rows_; }
   /// X^T X / rows, symmetric [inputs, inputs]; zeros without rows.
-  std::vector<double> gram() const;
+  std::vector<double> gram() const&;
+  /// The same without a copy; nothing can be added, and no squares asked for, afterwards.
+  std::vector<double> take_gram();
   /// Mean of each input.
   std::vector<double> mean() const;
   /// Mean of the squares of each input: the diagonal of gram().

@@ -167,6 +167,25 @@ void MovingRange::add(const MinMax& batch) {
   max_ += rate_ * (batch.max - max_);
 }
 
+void MovingRange::merge(const MovingRange& other, double weight, double other_weight) {
+  if (other.empty_) return;
+  if (empty_) {
+    *this = other;
+    return;
+  }
+  const double part = other_weight / (weight + other_weight);
+  min_ += part * (other.min_ - min_);
+  max_ += part * (other.max_ - max_);
+}
+
+MovingRange MovingRange::restore(float min, float max) {
+  MovingRange range;
+  range.empty_ = false;
+  range.min_ = min;
+  range.max_ = max;
+  return range;
+}
+
 void ChannelObserver::add(std::span<const float> values, ChannelLayout layout) {
   const std::vector<MinMax> batch = channel_min_max(values, layout);
   if (channels_.empty()) channels_.resize(batch.size());

@@ -60,6 +60,10 @@ class MovingRange {
   explicit MovingRange(double rate = 0.01) : rate_(rate) {}
 
   void add(const MinMax& batch);
+  /// The mean of both, weighted: the order of other data is not known.
+  void merge(const MovingRange& other, double weight, double other_weight);
+  /// Puts back what was saved.
+  static MovingRange restore(float min, float max);
   bool empty() const { return empty_; }
   float min() const { return static_cast<float>(min_); }
   float max() const { return static_cast<float>(max_); }

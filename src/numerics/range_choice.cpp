@@ -23,23 +23,41 @@ double error_integral(double u, double levels, double power) {
   return level * period + (rest < 0 ? -partial : partial);
 }
 
+// The part of error_integral that lies beyond the last level.
+double clipping_integral(double u, double levels, double power) {
+  const double beyond = u - levels;
+  if (beyond <= 0) return 0;
+  if (power == 2.0) return beyond * beyond * beyond * (1.0 / 3);
+  return std::pow(beyond, power + 1) / (power + 1);
+}
+
+struct SideError {
+  double rounding = 0, clipping = 0;
+};
+
 // One side of zero: counts by magnitude, ending at `extreme`.
-double side_error(std::span<const int64_t> counts, double bin_width, double extreme, double scale,
-                  double levels, double power) {
-  double total = 0;
+SideError side_error(std::span<const int64_t> counts, double bin_width, double extreme,
+                     double scale, double levels, double power) {
+  SideError error;
   double low = 0;
   double low_integral = 0;
+  double low_clipping = 0;
   for (size_t i = 0; i < counts.size() && low < extreme; ++i) {
     const double high = std::min(static_cast<double>(i + 1) * bin_width, extreme);
     const double integral = error_integral(high / scale, levels, power);
+    const double clipping = clipping_integral(high / scale, levels, power);
     if (counts[i] > 0) {
-      const double mean = (integral - low_integral) / ((high - low) / scale);
-      total += static_cast<double>(counts[i]) * mean;
+      const double density = static_cast<double>(counts[i]) / ((high - low) / scale);
+      const double clipped = clipping - low_clipping;
+      error.clipping += density * clipped;
+      error.rounding += density * (integral - low_integral - clipped);
     }
     low = high;
     low_integral = integral;
+    low_clipping = clipping;
   }
-  return total * (power == 2.0 ? scale * scale : std::pow(scale, power));
+  const double unit = power == 2.0 ? scale * scale : std::pow(scale, power);
+  return {error.rounding * unit, error.clipping * unit};
 }
 
 class MseSearch {
@@ -221,14 +239,21 @@ QuantParams params_of(Range range, const RangeOptions& options) {
   return asymmetric_params(range.low, range.high, options.range);
 }
 
-double expected_error(const Histogram& histogram, QuantParams params, IntRange range,
-                      double power) {
+ErrorParts expected_error_parts(const Histogram& histogram, QuantParams params, IntRange range,
+                                double power) {
   const MinMax& extent = histogram.extent();
   const double width = histogram.bin_width();
-  return side_error(histogram.positive(), width, extent.max, params.scale,
-                    range.max - params.zero_point, power) +
-         side_error(histogram.negative(), width, -static_cast<double>(extent.min), params.scale,
-                    params.zero_point - range.min, power);
+  const auto above = side_error(histogram.positive(), width, extent.max, params.scale,
+                                range.max - params.zero_point, power);
+  const auto below = side_error(histogram.negative(), width, -static_cast<double>(extent.min),
+                                params.scale, params.zero_point - range.min, power);
+  return {above.rounding + below.rounding, above.clipping, below.clipping};
+}
+
+double expected_error(const Histogram& histogram, QuantParams params, IntRange range,
+                      double power) {
+  const auto parts = expected_error_parts(histogram, params, range, power);
+  return parts.rounding + parts.above + parts.below;
 }
 
 Range choose_range(const Histogram& histogram, const RangeOptions& options) {

@@ -38,4 +38,11 @@ QuantParams params_of(Range range, const RangeOptions& options);
 double expected_error(const Histogram& histogram, QuantParams params, IntRange range,
                       double power = 2.0);
 
+/// The same by cause: rounding within the range, and what lies above and below it.
+struct ErrorParts {
+  double rounding = 0, above = 0, below = 0;
+};
+ErrorParts expected_error_parts(const Histogram& histogram, QuantParams params, IntRange range,
+                                double power = 2.0);
+
 }  // namespace mcompress::numerics

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 
 #include "analysis/layer_matrix.h"
@@ -148,6 +149,121 @@ TEST(LayerRows, TransposedConvolutionSpreadsEachRowOverItsTaps) {
         EXPECT_NEAR(result.groups[0][r * 4 + c * 2 + t], y[c * 8 + r * 2 + t], 1e-5);
       }
     }
+  }
+}
+
+/// A random convolution that reads `x<i>` of the model below.
+struct RandomConv {
+  Shape x, w;
+  std::vector<Attribute> attributes;
+};
+
+RandomConv random_conv(std::mt19937& engine) {
+  const auto pick = [&](int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(engine() % static_cast<uint32_t>(high - low + 1));
+  };
+  const auto axes = static_cast<size_t>(pick(1, 2));
+  const int64_t groups = pick(1, 3);
+  const int64_t channels = groups * pick(1, 3);
+  RandomConv conv;
+  conv.x = {pick(1, 2), channels};
+  conv.w = {groups * pick(1, 2), channels / groups};
+  std::vector<int64_t> kernel, strides, dilations, pads(2 * axes);
+  for (size_t axis = 0; axis < axes; ++axis) {
+    conv.x.push_back(pick(5, 8));
+    conv.w.push_back(kernel.emplace_back(pick(1, 3)));
+    strides.push_back(pick(1, 3));
+    dilations.push_back(pick(1, 2));
+  }
+  conv.attributes = {{"kernel_shape", kernel}, {"group", groups}};
+  if (pick(0, 3) > 0) conv.attributes.push_back({"strides", strides});
+  const char* const kinds[] = {"NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"};
+  const auto kind = static_cast<size_t>(pick(0, 5));
+  if (kind >= 1 && kind < 4) {
+    conv.attributes.push_back({"auto_pad", std::string(kinds[kind])});
+  } else {
+    for (int64_t& pad : pads) pad = pick(0, 2);
+    if (pick(0, 3) > 0) conv.attributes.push_back({"pads", pads});
+  }
+  // The runtime refuses SAME pads with dilations.
+  if (kind < 2 || kind >= 4) conv.attributes.push_back({"dilations", dilations});
+  return conv;
+}
+
+/// The largest difference between X W + b and the output, over its largest magnitude.
+double worst_difference(const Layer& layer, const Tensor& x, const Tensor& y) {
+  const calibration::LayerRows rows(layer);
+  const std::vector<float> weight = layer.weight.constant()->to_float();
+  const std::vector<float> bias = layer.bias.constant()->to_float();
+  const analysis::LayerMatrix matrix(layer, weight);
+  const auto out = y.as<float>();
+  const int64_t batch = x.shape()[0], positions = rows.count(x) / batch;
+  if (y.count() != batch * positions * layer.outputs) return 1;
+  double worst = 0, most = 1;
+  for (int64_t g = 0; g < matrix.groups(); ++g) {
+    const auto input = rows.rows(x, g, 1);
+    const auto w = matrix.group(g);
+    for (int64_t r = 0; r < rows.count(x); ++r) {
+      for (int64_t o = 0; o < matrix.outputs(); ++o) {
+        const int64_t channel = g * matrix.outputs() + o;
+        double sum = bias[static_cast<size_t>(channel)];
+        for (int64_t k = 0; k < matrix.inputs(); ++k) {
+          sum += double{input[static_cast<size_t>(r * matrix.inputs() + k)]} *
+                 w[static_cast<size_t>(k * matrix.outputs() + o)];
+        }
+        const double got = out[static_cast<size_t>(
+            (r / positions * layer.outputs + channel) * positions + r % positions)];
+        worst = std::max(worst, std::abs(got - sum));
+        most = std::max(most, std::abs(got));
+      }
+    }
+  }
+  return worst / most;
+}
+
+TEST(LayerRows, AreWhatTheRuntimesConvolutionsMultiply) {
+  constexpr size_t kConvs = 500;
+  std::mt19937 engine(17);
+  std::vector<RandomConv> convs;
+  std::string inputs;
+  for (size_t i = 0; i < kConvs; ++i) {
+    convs.push_back(random_conv(engine));
+    std::string dims;
+    for (const int64_t d : convs[i].x) dims += (dims.empty() ? "" : ",") + std::to_string(d);
+    inputs += (i == 0 ? "float[" : ", float[") + dims + "] x" + std::to_string(i);
+  }
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]> g ()" + inputs +
+                                      ") => (float[N] y) { y = Flatten(x0) }");
+  Graph& graph = model.graph();
+  Feeds feeds;
+  SessionOptions options;
+  options.only_extra = true;
+  for (uint32_t i = 0; i < kConvs; ++i) {
+    const RandomConv& conv = convs[i];
+    const std::string x = "x" + std::to_string(i);
+    const auto constant = [&](const Shape& shape, uint32_t seed) {
+      return graph.add_constant(
+          "c", Tensor::from<float>(
+                   shape, random_values(static_cast<size_t>(element_count(shape)), seed)));
+    };
+    const NodeRef node = graph.insert({.op = "Conv",
+                                       .inputs = {graph.find(x), constant(conv.w, 3 * i),
+                                                  constant({conv.w[0]}, 3 * i + 1)},
+                                       .attributes = conv.attributes});
+    feeds.push_back({x, Tensor::from<float>(
+                            conv.x, random_values(static_cast<size_t>(element_count(conv.x)),
+                                                  3 * i + 2))});
+    options.extra_outputs.push_back(node.output_name());
+  }
+  const auto outputs = make_onnx_runtime()->open(model, options)->run(feeds);
+  std::map<std::string, size_t> at;
+  for (size_t i = 0; i < kConvs; ++i) at[options.extra_outputs[i]] = i;
+  const auto layers = find_layers(model);
+  ASSERT_EQ(layers.size(), kConvs);
+  for (const Layer& layer : layers) {
+    const size_t i = at.at(layer.output);
+    EXPECT_LT(worst_difference(layer, feeds[i].tensor, outputs[i]), 1e-4)
+        << "x " << to_string(convs[i].x) << " w " << to_string(convs[i].w);
   }
 }
 

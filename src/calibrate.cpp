@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `mcompress calibrate` does: the steps before the first calibrated one, then one table.
+#include "mcompress/calibrate.h"
+
+#include <algorithm>
+
+#include "calibration/collect.h"
+#include "calibration/table.h"
+#include "calibration/watch_list.h"
+#include "mcompress/metric.h"
+#include "opset/service.h"
+#include "pipeline/data_roles.h"
+#include "pipeline/measure.h"
+#include "pipeline/step_runner.h"
+#include "recipe/curves.h"
+#include "support/file.h"
+
+namespace mcompress {
+namespace {
+
+constexpr size_t kFewSamples = 20;
+
+/// Appends what runs before the first calibrated step; true when that was found.
+bool steps_before(const std::vector<StepSpec>& steps, const PassManager& manager,
+                  std::vector<StepSpec>& before) {
+  for (const StepSpec& step : steps) {
+    if (!step.pass.empty()) {
+      if (manager.bind(step)->info().needs.calibration) return true;
+      before.push_back(step);
+      continue;
+    }
+    std::vector<StepSpec> first_round, unused;
+    for (const auto& inner : step.steps) first_round.push_back(resolve_curves(inner, 0, step.repeat));
+    std::vector<StepSpec> inside;
+    if (steps_before(first_round, manager, inside)) {
+      before.insert(before.end(), inside.begin(), inside.end());
+      return true;
+    }
+    before.push_back(step);
+  }
+  return false;
+}
+
+class Calibrating {
+ public:
+  Calibrating(const std::filesystem::path& path, const Recipe& recipe,
+              const CalibrateOptions& options)
+      : path_(path), recipe_(recipe), options_(options), model_(Model::load(path)) {
+    if (options_.freeze_inputs) model_.freeze_inputs();
+    if (const auto why = options_.runtime->load_error(model_)) {
+      throw Error(ErrorCode::kModel, path.string() + ": does not load in ONNX Runtime: " + *why)
+          .hint("--ops-library FILE registers custom operators");
+    }
+  }
+
+  CalibrateResult run() {
+    roles_ = open_roles(recipe_, fed_inputs(model_),
+                        decides_by_metric(recipe_) ? Deciding::kRecipe : Deciding::kNothing);
+    if (!roles_.calibration && options_.merge.empty()) {
+      throw Error(ErrorCode::kUsage, "there is no calibration data")
+          .hint("give some with --data FILE, or tables to merge with --merge TABLE");
+    }
+    if (!recipe_.steps.empty()) run_steps();
+    calibration::Table table;
+    table.fingerprint = model_.fingerprint().hex();
+    table.model = path_.filename().string();
+    table.steps = result_.steps;
+    table.options = options_.ranges;
+    if (roles_.calibration) collect(table);
+    for (const auto& file : options_.merge) {
+      calibration::merge_table(
+          table, calibration::read_table(support::read_file(file, ErrorCode::kData), file.string()),
+          file.string());
+    }
+    const bool needs_energies = options_.ranges.method == RangeMethod::kAuto;
+    calibration::choose_ranges(table, options_.ranges,
+                               needs_energies
+                                   ? calibration::channel_energies(model_)
+                                   : std::map<std::string, std::vector<double>>());
+    finish(table);
+    return std::move(result_);
+  }
+
+ private:
+  void run_steps() {
+    const auto any = roles_.any();
+    PassContext::Services services;
+    services.runtime = options_.runtime;
+    services.opset = make_opset_service();
+    services.progress = options_.progress;
+    if (any) services.sample = sample_feeds(model_, any.get());
+    services.target.kind = recipe_.target;
+    services.seed = recipe_.seed;
+    services.threads = options_.threads;
+    PassContext context(services);
+    PassManager manager(builtin_passes(), context);
+    std::vector<StepSpec> before;
+    if (!steps_before(recipe_.steps, manager, before)) {
+      throw Error(ErrorCode::kRecipe, recipe_.name + ": no step takes calibration data")
+          .hint("leave -r out to calibrate the model as it is");
+    }
+    const Model baseline = model_.clone();
+    std::shared_ptr<Evaluator> evaluator;
+    if (decides_by_metric(recipe_) && roles_.validation) {
+      EvaluatorOptions how;
+      how.metric = recipe_.metric;
+      how.threads = options_.threads;
+      evaluator = make_evaluator(options_.runtime, roles_.validation, baseline, how);
+    }
+    context.set_evaluator(evaluator);
+    RunJudge judge({.runtime = options_.runtime,
+                    .baseline = &baseline,
+                    .evaluator = evaluator.get(),
+                    .sample = sample_feeds(baseline, any.get()),
+                    .baseline_size = size_figure(model_, context.sample_types(model_)),
+                    .encode = recipe_.encode},
+                   manager);
+    std::vector<StepReport> reports;
+    StepRunner(manager, context, judge).run(model_, before, reports);
+    for (const StepReport& report : reports) {
+      if (report.rolled_back || report.name == "repeat") continue;
+      result_.steps.push_back(report.options.empty() ? report.name
+                                                     : report.name + ": " + report.options);
+    }
+  }
+
+  void collect(calibration::Table& table) {
+    const Dataset& data = *roles_.calibration;
+    result_.samples = data.size();
+    result_.warnings = data.warnings();
+    if (data.size() < kFewSamples) {
+      result_.warnings.push_back("calibrated on " + std::to_string(data.size()) +
+                                 " samples only; 100 to 500 are advised");
+    }
+    const Feeds sample = data.feeds(0, 1);
+    const ValueTypes types = options_.runtime->infer_types(model_, &sample);
+    const auto watched = calibration::watch_list(model_, types, options_.all_values);
+    std::map<std::string, calibration::ValueStatistics> found;
+    calibration::collect(*options_.runtime, model_, data, watched,
+                         {.tap_bytes = options_.budget_bytes,
+                          .threads = options_.threads,
+                          .progress = options_.progress.get()},
+                         found);
+    table.data.push_back(data.description());
+    for (auto& [name, statistics] : found) {
+      if (statistics.histogram.empty()) continue;
+      table.values[name].statistics = std::move(statistics);
+    }
+  }
+
+  void finish(const calibration::Table& table) {
+    for (const auto& [name, value] : table.values) {
+      const auto& extent = value.statistics.histogram.extent();
+      result_.values.push_back(
+          {name,
+           value.edited ? "edited" : std::string(calibration::method_name(value.range.method)),
+           value.range.low, value.range.high, extent.empty() ? value.range.low : extent.min,
+           extent.empty() ? value.range.high : extent.max});
+      if (!extent.empty() && extent.min == extent.max) {
+        result_.warnings.push_back("value '" + name + "' is constant over the calibration data");
+      }
+    }
+    result_.table = calibration::write_table(table);
+  }
+
+  std::filesystem::path path_;
+  const Recipe& recipe_;
+  const CalibrateOptions& options_;
+  Model model_;
+  DataRoles roles_;
+  CalibrateResult result_;
+};
+
+}  // namespace
+
+CalibrateResult calibrate(const std::filesystem::path& model, const Recipe& recipe,
+                          const CalibrateOptions& options) {
+  return Calibrating(model, recipe, options).run();
+}
+
+}  // namespace mcompress

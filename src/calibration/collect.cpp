@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calibration/collect.h"
+
+#include <vector>
+
+#include "support/parallel_for.h"
+
+namespace mcompress::calibration {
+namespace {
+
+void add(ValueStatistics& statistics, const std::string& name, const Tensor& tensor, size_t sample,
+         const Dataset& data) {
+  const int64_t odd = statistics.add(tensor);
+  if (odd == 0) return;
+  throw Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(odd) +
+                                    " NaN or infinite elements on sample " +
+                                    std::to_string(sample) + " of " + data.description())
+      .hint("leave the sample out, or check the model with mcompress evaluate");
+}
+
+}  // namespace
+
+void GroupProgress::seen(size_t sample) {
+  if (progress_ == nullptr) return;
+  if (sample == 0) {
+    close();
+    progress_->begin("calibration", samples_);
+    open_ = true;
+  }
+  progress_->advance();
+}
+
+void GroupProgress::close() {
+  if (open_) progress_->end();
+  open_ = false;
+}
+
+void collect(RuntimeService& runtime, const Model& model, const Dataset& data,
+             std::span<const ObservedValue> values, const CollectOptions& options,
+             std::map<std::string, ValueStatistics>& into) {
+  std::vector<std::string> names;
+  for (const auto& value : values) {
+    into[value.name].channel_axis = value.channel_axis;
+    names.push_back(value.name);
+  }
+  GroupProgress progress(options.progress, data.size());
+  for_each_tap(runtime, model, data, names, options.tap_bytes, options.threads,
+               [&](size_t sample, std::span<const std::string> group,
+                   std::span<const Tensor> tensors) {
+                 progress.seen(sample);
+                 // Each value has statistics of its own: the order among values does not matter.
+                 parallel_for(0, static_cast<int64_t>(group.size()), 1,
+                              [&](int64_t begin, int64_t end) {
+                                for (auto i = static_cast<size_t>(begin);
+                                     i < static_cast<size_t>(end); ++i) {
+                                  add(into.at(group[i]), group[i], tensors[i], sample, data);
+                                }
+                              });
+               });
+}
+
+}  // namespace mcompress::calibration
