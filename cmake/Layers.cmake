@@ -54,6 +54,7 @@ set(MCOMPRESS_LAYER_RULES
   "public recipe.h plans"
   "public report.h plans"
   "public mcompress.h core"
+  "public calibrate.h core"
 
   "external onnx/ ir opset runtime analysis data"
   "external google/protobuf/ ir opset runtime"
