@@ -5,19 +5,21 @@
 //
 // Before   y = Relu(Conv(x, w, b))
 // After    y = Relu(Conv(DQ(Q(x)), DQ(w8), DQ(b32)));  readers of y read DQ(Q(y))
-//          MatMul and Gemm: their output stays float.
+//          MatMul and Gemm: their output stays float. Add, Mul, Concat, MaxPool and what only moves
+//          values join their neighbours.
 //
 // q = clip(round(v / s) + z): activations uint8 with one scale, weights int8 symmetric with one
 // scale per output channel, bias int32 with scale s_x * s_w.
 //
-// Which layers: those for which it pays by the built-in costs of the target, changes between float
-// and 8 bits included (quantization/plan.h: a minimum cut), less those whose damage is not worth
-// it: ordered by the noise that is expected at their output, as many go back to float as it takes
-// to bring the damage at the model's output down to `tolerance`. Layers that stay in float store
-// their weight in 8 bits where that costs no time.
+// Which layers: those for which it pays by the costs of the target, changes between float and 8
+// bits included (quantization/plan.h: a minimum cut). When the whole loses more than `tolerance`,
+// weights are rounded by error compensation; when that is not enough, layers go back to float by
+// the damage that each does alone, the worst first, until it is inside (quantization/recovery.h).
+// Layers that stay in float store their weight in 8 bits where that costs no time.
 //
 // Refuses: grouped convolutions, batched weights, products with alpha, beta or transA, layers whose
-// shapes are not known or whose output leaves the graph (quantization/units.h).
+// shapes are not known or whose output leaves the graph, layers in subgraph bodies, what is
+// quantized already (quantization/units.h).
 //
 // Jacob et al. 2018 (integer arithmetic); Krishnamoorthi 2018 (per-channel weights).
 #include <algorithm>
@@ -25,11 +27,13 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
-#include "quantization/damage.h"
 #include "quantization/prepare.h"
+#include "quantization/recovery.h"
 
 namespace mcompress::passes {
 namespace {
@@ -37,15 +41,21 @@ namespace {
 using quantization::is_layer;
 using quantization::Plan;
 using quantization::Prepared;
+using quantization::Rounding;
 using quantization::Unit;
 
 constexpr int64_t kQdqOpset = 13;        // per-channel DequantizeLinear
 constexpr int64_t kStoreOverhead = 400;  // bytes that Cast, Mul and their names take in the file
-constexpr size_t kDamageSamples = 32;
 constexpr size_t kFewSamples = 20;
 
 enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
+enum class MissingData { kFail, kSkip };
+
+/// Passes over the calibration data (rules.md 28).
+int passes_of(Effort effort) {
+  return effort == Effort::kQuick ? 0 : effort == Effort::kNormal ? 10 : 60;
+}
 
 class QuantizeStatic final : public Pass {
  public:
@@ -54,7 +64,7 @@ class QuantizeStatic final : public Pass {
         .name = "quantize-static",
         .summary = "INT8 weights and activations from calibration, in the form that fuses",
         .fidelity = Fidelity::kLossy,
-        .needs = {.runtime = true, .calibration = true},
+        .needs = {.runtime = true, .calibration = true, .judge = true},
         .cost = "a pass over the calibration data; some accuracy, bounded by tolerance",
         .benefit = "a quarter of the size; 2 to 4 times faster where kernels fuse"};
     return info;
@@ -74,14 +84,26 @@ class QuantizeStatic final : public Pass {
     o.add("where", where_, {{"pays", Where::kPays}, {"everywhere", Where::kEverywhere}},
           "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
           "integer kernel");
+    o.add("rounding", rounding_,
+          {{"nearest", Rounding::kNearest},
+           {"mse", Rounding::kMse},
+           {"gptq", Rounding::kGptq},
+           {"adaptive", Rounding::kAdaptive}},
+          "How the integers of a weight are chosen");
+    o.add("bias-correction", bias_correction_,
+          "Take what rounding adds to the mean of an output out of the bias");
     o.add("tolerance", tolerance_,
-          "Damage at the outputs above which layers go back to float: divergence of probabilities, "
-          "or noise "
-          "over signal")
+          "Points of the metric that may be lost before layers go back to float; without data to "
+          "judge by, ten times the damage to the outputs: divergence of probabilities, or noise "
+          "over "
+          "signal")
         .at_least(0);
     o.add("effort", effort_,
           {{"quick", Effort::kQuick}, {"normal", Effort::kNormal}, {"thorough", Effort::kThorough}},
-          "Evaluations spent on finding the layers that must go back: none, a few, many");
+          "Passes over the data spent on getting back inside the tolerance: 0, 10 or 60");
+    o.add("missing-data", missing_data_,
+          {{"fail", MissingData::kFail}, {"skip", MissingData::kSkip}},
+          "Without calibration data: an error, or leave the step out and say so");
     o.add("store-float", store_float_,
           "Store the weights of layers that stay in float in 8 bits, too");
   }
@@ -89,7 +111,14 @@ class QuantizeStatic final : public Pass {
   bool acts_on_layers() const override { return true; }
   std::optional<double> stored_bits_per_weight() const override { return 8; }
 
+  bool skips_without_data() const override { return missing_data_ == MissingData::kSkip; }
+
   bool run(Model& model, PassContext& context) override {
+    if (!context.has_calibration() && skips_without_data()) {
+      context.warn(
+          "left out: there is no calibration data; give some with --data calibration=FILE");
+      return false;
+    }
     const std::vector<Layer> selected = select(model, context);
     bool changed = raise_opset(model, context);
     const ValueTypes types = context.sample_types(model);
@@ -104,19 +133,19 @@ class QuantizeStatic final : public Pass {
     // What goes back to float later takes others along, never the other way: only this much is to
     // be watched.
     const Plan widest = plan_with({});
-    if (const size_t samples = context.calibration().data().size(); samples < kFewSamples) {
-      context.warn("calibrated on " + std::to_string(samples) +
-                   " samples only; 100 to 500 are advised");
-    }
-    const auto prepared = quantization::prepare(model, context, units, widest,
-                                                {.method = method_, .percentile = percentile_});
-    const Plan plan = choose(model, context, units, plan_with, prepared);
-    report_decisions(context, units, widest, plan, costs, prepared.noise);
-    const auto leftover = store_candidates(units, plan, refused);
-    const int emitted =
-        quantization::emit_plan(model, units, plan.in_int8, prepared.params, prepared.weights);
+    warn_of_input(model, context);
+    const quantization::PrepareOptions how{.ranges = {.method = method_, .percentile = percentile_},
+                                           .rounding = rounding_,
+                                           .correct_bias = bias_correction_};
+    Prepared prepared = quantization::prepare(model, context, units, widest, how);
+    const quantization::Recovered chosen = choose(model, context, units, plan_with, prepared, how);
+    report_decisions(context, units, widest, chosen, costs, prepared);
+    const auto leftover = store_candidates(units, chosen.plan, refused);
+    const int emitted = quantization::emit_plan(model, units, chosen.plan.in_int8, prepared.params,
+                                                prepared.weights);
     context.count("layers in int8", emitted);
-    changed |= emitted > 0;
+    changed |= std::find(chosen.plan.in_int8.begin(), chosen.plan.in_int8.end(), true) !=
+               chosen.plan.in_int8.end();
     for (const Layer& layer : leftover) {
       const auto weight = layer.weight.constant();
       quantization::store_in_8_bits(layer, *weight);
@@ -156,74 +185,75 @@ class QuantizeStatic final : public Pass {
     return true;
   }
 
-  /// The plan, with as many of the noisiest layers in float as the tolerance asks for.
-  Plan choose(Model& model, PassContext& context, const std::vector<Unit>& units,
-              const std::function<Plan(const std::set<std::string>&)>& plan_with,
-              const Prepared& prepared) const {
-    Plan plan = plan_with(prepared.unobserved);
-    if (effort_ == Effort::kQuick) return plan;
-    std::vector<std::pair<double, std::string>> noisiest;
-    for (size_t i = 0; i < units.size(); ++i) {
-      const auto noise = prepared.noise.find(units[i].output);
-      if (plan.in_int8[i] && noise != prepared.noise.end()) {
-        noisiest.emplace_back(-noise->second, units[i].output);
-      }
+  void warn_of_input(Model& model, PassContext& context) const {
+    if (const int64_t count = quantization::count_quantized(model); count > 0) {
+      context.warn(
+          fmt::format("{} nodes compute with integers already: they are left alone", count));
     }
-    std::sort(noisiest.begin(), noisiest.end());
-    const auto kept_with = [&](size_t count) {
-      std::set<std::string> kept = prepared.unobserved;
-      for (size_t i = 0; i < count; ++i) kept.insert(noisiest[i].second);
-      return kept;
-    };
-    quantization::DamageProbe probe(model, context.runtime(), context.calibration().data(),
-                                    kDamageSamples, context.threads());
-    const auto damage_with = [&](size_t count) {
-      Model candidate = model.clone();
-      quantization::emit_plan(candidate, quantization::rebind(candidate, units),
-                              plan_with(kept_with(count)).in_int8, prepared.params,
-                              prepared.weights);
-      return probe.damage(candidate);
-    };
-    const size_t count = quantization::least_count(
-        noisiest.size(), tolerance_, effort_ == Effort::kNormal ? 7 : 25, damage_with);
-    if (count == 0) return plan;
-    context.count("layers back to float", static_cast<int64_t>(count));
-    return plan_with(kept_with(count));
+    if (!context.calibration().has_data()) return;
+    if (const size_t samples = context.calibration().data().size(); samples < kFewSamples) {
+      context.warn(fmt::format("calibrated on {} samples only; 100 to 500 are advised", samples));
+    }
+  }
+
+  /// What runs in 8 bits: all that pays, or as much of it as is inside the tolerance.
+  quantization::Recovered choose(Model& model, PassContext& context, const std::vector<Unit>& units,
+                                 const std::function<Plan(const std::set<std::string>&)>& plan_with,
+                                 Prepared& prepared,
+                                 const quantization::PrepareOptions& how) const {
+    quantization::Recovered chosen;
+    chosen.plan = plan_with(prepared.unobserved);
+    const auto& in_int8 = chosen.plan.in_int8;
+    const bool any = std::find(in_int8.begin(), in_int8.end(), true) != in_int8.end();
+    // A table without data says nothing of outputs.
+    if (effort_ == Effort::kQuick || !any || !context.calibration().has_data()) return chosen;
+    quantization::CandidateJudge judge(model, context, tolerance_);
+    chosen = quantization::recover(model, context, units, plan_with, prepared, judge,
+                                   {.passes = passes_of(effort_), .prepare = how});
+    context.count("candidates judged", chosen.judged);
+    context.count("layers back to float", static_cast<int64_t>(chosen.returned));
+    if (chosen.finer) context.count("layers rounded once more", static_cast<int64_t>(units.size()));
+    if (!chosen.last.inside) {
+      context.warn(fmt::format("no plan is inside the tolerance of {}: {}", tolerance_,
+                               judge.describe(chosen.last)));
+    }
+    return chosen;
   }
 
   void report_decisions(PassContext& context, const std::vector<Unit>& units, const Plan& widest,
-                        const Plan& plan, const quantization::CostModel& costs,
-                        const std::map<std::string, double>& noises) const {
+                        const quantization::Recovered& chosen, const quantization::CostModel& costs,
+                        const Prepared& prepared) const {
+    std::map<size_t, size_t> rank;
+    for (size_t i = 0; i < chosen.ranking.size(); ++i) rank[chosen.ranking[i].first] = i;
     for (size_t i = 0; i < units.size(); ++i) {
       const Unit& unit = units[i];
       if (!is_layer(unit)) continue;
-      if (plan.in_int8[i]) {
-        context.decided(unit.layer, {.method = "int8 per-channel", .detail = ""});
+      const auto place = rank.find(i);
+      const std::string damage = place == rank.end()
+                                     ? ""
+                                     : fmt::format("alone it does damage {:.5f} at the output",
+                                                   chosen.ranking[place->second].second);
+      if (chosen.plan.in_int8[i]) {
+        context.decided(unit.layer, {.method = "int8 per-channel", .detail = damage});
         continue;
       }
-      const auto noise = noises.find(unit.output);
       const auto cost = costs.unit(unit);
       std::string reason;
-      if (widest.in_int8[i] && noise != noises.end()) {
-        reason = "expected noise " + percent(noise->second) + " of its output";
-      } else if (widest.in_int8[i]) {
+      if (place != rank.end() && place->second < chosen.returned) {
+        reason = fmt::format("back to float as number {} of {}: {}", place->second + 1,
+                             chosen.returned, damage);
+      } else if (widest.in_int8[i] && prepared.unobserved.contains(unit.output)) {
         reason = "no calibration statistics";
+      } else if (widest.in_int8[i]) {
+        reason = "does not pay once its neighbours are back in float";
       } else {
-        reason = "does not pay: " + microseconds(cost.in_float) + " in float, " +
-                 microseconds(cost.in_int8) +
-                 " in int8 and its share of the changes between the two";
+        reason = fmt::format(
+            "does not pay: {:.1f} us in float, {:.1f} us in int8 and its share of the changes "
+            "between the two",
+            cost.in_float / 1000, cost.in_int8 / 1000);
       }
       context.skipped(unit.layer, reason);
     }
-  }
-
-  static std::string percent(double share) {
-    const std::string text = std::to_string(share * 100);
-    return text.substr(0, text.find('.') + 3) + " %";
-  }
-  static std::string microseconds(double nanoseconds) {
-    const std::string text = std::to_string(nanoseconds / 1000);
-    return text.substr(0, text.find('.') + 2) + " us";
   }
 
   std::vector<Layer> store_candidates(
@@ -250,8 +280,11 @@ class QuantizeStatic final : public Pass {
   RangeMethod method_ = RangeMethod::kMse;
   double percentile_ = 99.99;
   Where where_ = Where::kPays;
-  double tolerance_ = 0.01;
+  Rounding rounding_ = Rounding::kNearest;
+  bool bias_correction_ = true;
+  double tolerance_ = 0.5;
   Effort effort_ = Effort::kNormal;
+  MissingData missing_data_ = MissingData::kFail;
   bool store_float_ = true;
 };
 

@@ -30,6 +30,7 @@ constexpr double kRowProductFloat = 0.060;  // few rows: the weight is read for 
 constexpr double kRowProductInt8 = 0.022;
 constexpr double kProductFloat = 0.024;
 constexpr double kProductInt8 = 0.0058;
+constexpr double kPacked = 0.5;         // an element of a matrix that is computed, packed for a product
 constexpr double kProductOutput = 0.30;  // integers to float, an element
 constexpr double kDynamicInput = 0.45;   // the range of an element, and its integer
 constexpr double kGroupedInt8 = 3.4;     // over float
@@ -105,7 +106,13 @@ UnitCost CostModel::unit(const Unit& unit) const {
       return {built_in(LayerForm::kFloat, unit.layer, rows),
               built_in(LayerForm::kStaticInt8, unit.layer, rows) + lone};
     }
+    case UnitKind::kMatMul:
+      return matrices(unit);
+    // Several inputs, each with a scale of its own.
+    case UnitKind::kConcat:
+      return {kNode + elements * kElement, kNode + elements * 2 * kElement};
     case UnitKind::kAdd:
+    case UnitKind::kMul:
       return {kNode + elements * 2 * kElement, kNode + elements * 2 * kElement};
     case UnitKind::kMaxPool:
       return {kNode + elements * 4 * kElement, kNode + elements * 4 * kElement};
@@ -183,6 +190,18 @@ double CostModel::product(LayerForm form, const Layer& layer, int64_t rows) cons
     case LayerForm::kWeightOnly4: return in_float * nbits_over_float(4, layer.weight_count(), rows);
     default: return kNever;
   }
+}
+
+UnitCost CostModel::matrices(const Unit& unit) const {
+  const auto macs = static_cast<double>(unit.macs);
+  const auto rows = static_cast<double>(std::max<int64_t>(1, unit.rows));
+  const double output = static_cast<double>(unit.output_elements) * kProductOutput;
+  // The right side is packed anew in every Run.
+  const double packed = macs / rows * kPacked;
+  const bool few = unit.rows <= kFewRows;
+  return {kNode + macs * (few ? kRowProductFloat : kProductFloat),
+          kNode + macs * (few ? kRowProductInt8 : kProductInt8) * integer_slowdown_ + output +
+              packed};
 }
 
 double CostModel::quantize(int64_t elements, bool spatial) const {

@@ -43,6 +43,7 @@ class CostModel {
   double built_in(forms::LayerForm form, const Layer& layer, int64_t rows) const;
   double convolution(forms::LayerForm form, const Layer& layer, int64_t rows) const;
   double product(forms::LayerForm form, const Layer& layer, int64_t rows) const;
+  UnitCost matrices(const Unit& unit) const;
 
   const CostTable* table_;
   double integer_slowdown_ = 1;  ///< without dot-product instructions

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
@@ -33,7 +34,8 @@ class DamageProbe {
  public:
   DamageProbe(const Model& reference, RuntimeService& runtime, const Dataset& data, size_t samples,
               int threads);
-  double damage(const Model& candidate);
+  /// On at most so many of the samples, evenly spread.
+  double damage(const Model& candidate, size_t at_most = SIZE_MAX);
 
  private:
   RuntimeService& runtime_;

@@ -2,14 +2,13 @@
 #include "quantization/emit.h"
 
 #include <algorithm>
+#include <limits>
 
-#include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
 #include "forms/activation.h"
-#include "numerics/pair_quantize.h"
-#include "numerics/pair_rule.h"
 #include "numerics/quantize.h"
 #include "numerics/weight_quantize.h"
+#include "quantization/bias_correction.h"
 
 namespace mcompress::quantization {
 namespace {
@@ -89,35 +88,61 @@ Tensor scales_tensor(const std::vector<float>& scales) {
   return Tensor::from<float>({static_cast<int64_t>(scales.size())}, scales);
 }
 
+/// The scale of a bias is the product of two, which must be a normal number.
+std::vector<float> scales_without_underflow(std::vector<float> scales, float input_scale) {
+  const double least = double{std::numeric_limits<float>::min()} * 4 / input_scale;
+  for (float& scale : scales) {
+    if (scale < least && least < double{std::numeric_limits<float>::max()})
+      scale = static_cast<float>(least);
+  }
+  return scales;
+}
+
 }  // namespace
 
 LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
                            const std::optional<Tensor>& bias, float input_scale,
-                           const Target& target) {
-  const auto values = weight.as<float>();
-  const auto layout = channels_of(layer);
-  // Depthwise kernels add up one channel at a time, in 32 bits.
-  const bool pairs = target.needs_pair_rule() && !layer.is_depthwise();
-  int64_t moved = 0;
-  auto quantized = pairs
-                       ? numerics::quantize_in_pairs(values, layout, analysis::reduction_layout(layer), {}, moved)
-                       : numerics::quantize_weights(values, layout, {});
+                           const Target& target, const LayerRounding& rounding) {
+  const bool corrects =
+      rounding.correct_bias && !rounding.moments.empty() && layer.kind != LayerKind::kMatMul;
+  RoundingOptions options{.method = rounding.method,
+                          // Depthwise kernels add up one channel at a time, in 32 bits.
+                          .pair_rule = target.needs_pair_rule() && !layer.is_depthwise(),
+                          .bias_takes_mean = corrects};
+  // Means alone move a bias; rounding wants the whole moments.
+  const bool has_grams = !rounding.moments.empty() && !rounding.moments.front().gram.empty();
+  const auto round = [&] {
+    return round_weight(layer, weight,
+                        has_grams ? rounding.moments : std::span<const LayerMoments>(), options);
+  };
+  RoundedWeight rounded = round();
+  const std::vector<float> normal = scales_without_underflow(rounded.scales, input_scale);
+  if (normal != rounded.scales && (bias || corrects)) {
+    options.scales = normal;
+    rounded = round();
+  }
+  std::vector<float> reals = bias ? bias->to_float() : std::vector<float>();
+  if (corrects) {
+    const auto shift =
+        mean_output_shift(layer, weight.as<float>(), dequantized(layer, rounded), rounding.moments);
+    reals.resize(std::max(reals.size(), shift.size()), 0.0F);
+    for (size_t i = 0; i < shift.size(); ++i) reals[i] += shift[i];
+  }
   LayerWeight result;
-  result.scales = quantized.scales;
-  if (bias) {
-    const auto reals = bias->to_float();
+  if (!reals.empty()) {
     const int64_t headroom = layer.inputs / layer.groups * layer.kernel * 255 * 127;
-    auto stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
+    auto stored = numerics::quantize_bias(reals, input_scale, rounded.scales, headroom);
     if (!stored.fits) {  // a channel whose scale would overflow the bias gets a wider one
-      result.scales = stored.weight_scales;
-      numerics::quantize_channels(values, layout, result.scales, {}, numerics::kInt8SymmetricRange,
-                                  quantized.values);
-      if (pairs) numerics::enforce_pair_rule(quantized.values, analysis::reduction_layout(layer));
-      stored = numerics::quantize_bias(reals, input_scale, result.scales, headroom);
+      const std::vector<float> wider = stored.weight_scales;
+      options.scales = wider;
+      rounded = round();
+      stored = numerics::quantize_bias(reals, input_scale, rounded.scales, headroom);
     }
     result.bias = std::move(stored.values);
   }
-  result.weight.codes = Tensor::from<int8_t>(layer.weight_shape, quantized.values);
+  result.note = rounded.note;
+  result.scales = rounded.scales;
+  result.weight.codes = Tensor::from<int8_t>(layer.weight_shape, rounded.codes);
   result.weight.scales = scales_tensor(result.scales);
   result.weight.axis = layer.output_axis;
   return result;

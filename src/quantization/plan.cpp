@@ -58,7 +58,8 @@ class Planner {
       plan.float_nanoseconds += cost.in_float;
       const bool kept = keep_float.contains(unit.output);
       // Without regard for time, the layers are free in 8 bits and the others go with them.
-      const bool layer = unit.kind == UnitKind::kConv || unit.kind == UnitKind::kProduct;
+      const bool layer = unit.kind == UnitKind::kConv || unit.kind == UnitKind::kProduct ||
+                         unit.kind == UnitKind::kMatMul;
       const double in_float = !only_if_cheaper && layer ? kForbidden : cost.in_float;
       problem.add_node(kept ? cost.in_float : in_float, kept ? kForbidden : cost.in_int8);
     }

@@ -9,16 +9,16 @@ namespace mcompress::quantization {
 namespace {
 
 void observe(const Model& model, CalibrationService& calibration, const std::vector<Unit>& units,
-             const Plan& plan) {
+             const Plan& plan, const PrepareOptions& options) {
   std::map<std::string, int> axes;
   for (size_t i = 0; i < units.size(); ++i) {
     const Unit& unit = units[i];
     if (!plan.in_int8[i]) continue;
     for (const auto& input : unit.inputs) axes.try_emplace(input, -1);
-    axes.try_emplace(unit.output, -1);
-    if (!is_layer(unit)) continue;
-    axes[unit.inputs[0]] = unit.input_channel_axis;
-    axes[unit.output] = unit.channel_axis;
+    if (leaves_int8(unit)) axes.try_emplace(unit.output, -1);
+    // A MatMul has no place for a corrected bias: the means of its inputs are of no use.
+    if (options.correct_bias && is_layer(unit) && unit.layer.kind != LayerKind::kMatMul)
+      axes[unit.inputs[0]] = unit.input_channel_axis;
   }
   std::vector<ObservedValue> values;
   for (const auto& [name, axis] : axes) values.push_back({name, axis});
@@ -44,9 +44,8 @@ ValueParams value_params(const Model& model, PassContext& context, const std::ve
   }
   // What moves values must leave their scale alone, or the runtime computes in float.
   for (const Unit& unit : units) {
-    const bool moves = unit.kind == UnitKind::kMaxPool || unit.kind == UnitKind::kMove;
     const auto input = params.find(unit.inputs[0]);
-    if (moves && input != params.end()) params[unit.output] = input->second;
+    if (moves_values(unit) && input != params.end()) params[unit.output] = input->second;
   }
   return params;
 }
@@ -57,15 +56,29 @@ bool is_known(const Unit& unit, const ValueParams& params) {
          (!leaves_int8(unit) || params.contains(unit.output));
 }
 
-double noise_of(const Model& model, CalibrationService& calibration, const Unit& unit,
-                const Tensor& weight, const LayerWeight& quantized, const ValueParams& params) {
-  const auto inputs = calibration.channels(model, unit.inputs[0]);
-  const auto outputs = calibration.channels(model, unit.output);
-  std::optional<numerics::QuantParams> output;
-  if (leaves_int8(unit)) output = params.at(unit.output);
-  return expected_noise(unit, weight.as<float>(), quantized.scales, params.at(unit.inputs[0]),
-                        inputs.value_or(ChannelStatistics{}), output,
-                        outputs.value_or(ChannelStatistics{}));
+/// Moments that hold the means of the input rows only: those of the channels, padding aside.
+std::vector<LayerMoments> means_of(const Model& model, CalibrationService& calibration,
+                                   const Unit& unit) {
+  const Layer& layer = unit.layer;
+  const auto channels = calibration.channels(model, unit.inputs[0]);
+  if (!channels || static_cast<int64_t>(channels->mean.size()) != layer.inputs) return {};
+  const int64_t per_group = layer.inputs / layer.groups;
+  std::vector<LayerMoments> groups(static_cast<size_t>(layer.groups));
+  for (int64_t c = 0; c < layer.inputs; ++c) {
+    auto& mean = groups[static_cast<size_t>(c / per_group)].mean;
+    mean.insert(mean.end(), static_cast<size_t>(layer.kernel),
+                channels->mean[static_cast<size_t>(c)]);
+  }
+  return groups;
+}
+
+LayerWeight weight_of(const Unit& unit, PassContext& context, const PrepareOptions& options,
+                      std::span<const LayerMoments> moments, const ValueParams& params) {
+  const Tensor weight = *unit.layer.weight.constant();
+  const auto bias = unit.layer.bias ? unit.layer.bias.constant() : std::nullopt;
+  return quantize_layer(
+      unit.layer, weight, bias, params.at(unit.inputs[0]).scale, context.target(),
+      {.method = options.rounding, .moments = moments, .correct_bias = options.correct_bias});
 }
 
 }  // namespace
@@ -75,27 +88,53 @@ bool is_layer(const Unit& unit) {
 }
 
 Prepared prepare(const Model& model, PassContext& context, const std::vector<Unit>& units,
-                 const Plan& plan, const RangeOptions& ranges) {
+                 const Plan& plan, const PrepareOptions& options) {
   CalibrationService& calibration = context.calibration();
-  observe(model, calibration, units, plan);
+  observe(model, calibration, units, plan, options);
   Prepared result;
-  result.params = value_params(model, context, units, ranges);
-  for (const Unit& unit : units) {
-    if (!is_known(unit, result.params)) {
-      result.unobserved.insert(unit.output);
-      continue;
+  result.params = value_params(model, context, units, options.ranges);
+  std::vector<bool> known(units.size(), false);
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (is_known(units[i], result.params)) {
+      known[i] = is_layer(units[i]);
+    } else {
+      result.unobserved.insert(units[i].output);
     }
-    if (!is_layer(unit)) continue;
-    const Tensor weight = *unit.layer.weight.constant();
-    const auto bias = unit.layer.bias ? unit.layer.bias.constant() : std::nullopt;
-    LayerWeight quantized =
-        quantize_layer(unit.layer, weight, bias, result.params.at(unit.inputs[0]).scale,
-                       context.target());
-    result.noise[unit.output] =
-        noise_of(model, calibration, unit, weight, quantized, result.params);
-    result.weights[unit.output] = std::move(quantized);
+  }
+  if (needs_moments(options.rounding) && calibration.has_data()) {
+    for (size_t i = 0; i < units.size(); ++i) known[i] = known[i] && plan.in_int8[i];
+    round_again(model, context, units, known, options, result);
+    return result;
+  }
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (!known[i]) continue;
+    const auto means =
+        options.correct_bias ? means_of(model, calibration, units[i]) : std::vector<LayerMoments>();
+    result.weights[units[i].output] = weight_of(units[i], context, options, means, result.params);
   }
   return result;
+}
+
+void round_again(const Model& model, PassContext& context, const std::vector<Unit>& units,
+                 const std::vector<bool>& in_int8, const PrepareOptions& options,
+                 Prepared& prepared) {
+  std::vector<const Unit*> wanted;
+  std::vector<Layer> layers;
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (!in_int8[i] || !is_layer(units[i])) continue;
+    wanted.push_back(&units[i]);
+    layers.push_back(units[i].layer);
+  }
+  const auto left_out = context.calibration().moments(
+      model, layers, [&](size_t layer, std::span<const LayerMoments> groups) {
+        const Unit& unit = *wanted[layer];
+        prepared.weights[unit.output] = weight_of(unit, context, options, groups, prepared.params);
+      });
+  for (size_t i = 0; i < left_out.size(); ++i) {
+    if (left_out[i].empty()) continue;
+    prepared.weights[wanted[i]->output] =
+        weight_of(*wanted[i], context, options, {}, prepared.params);
+  }
 }
 
 }  // namespace mcompress::quantization

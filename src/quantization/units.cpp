@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string_view>
 
 #include "analysis/cost.h"
 #include "analysis/patterns.h"
@@ -93,6 +95,12 @@ std::string refusal(const Layer& layer) {
   }
 }
 
+/// The float end of integers that are computed while the model runs.
+bool is_dequantized(const ValueRef& value) {
+  const NodeRef producer = value.producer();
+  return producer && producer.is("DequantizeLinear") && !producer.input(0).is_constant();
+}
+
 bool is_float(const ValueTypes& types, const ValueRef& value) {
   return value && types.find(value).type == DataType::kFloat;
 }
@@ -128,9 +136,12 @@ class Finder {
     const auto layer = by_node_.find(node.proto());
     if (layer != by_node_.end()) return visit_layer(layer->second);
     if (!node.domain().empty() || node.output_count() == 0) return;
-    if (node.is("Add")) return visit_add(node);
+    if (node.is("MatMul")) return visit_matmul(node);
+    if (node.is("Add") || node.is("Mul")) return visit_elementwise(node);
+    if (node.is("Concat")) return visit_concat(node);
     if (node.is("MaxPool")) return visit_pool(node);
-    for (const char* const op : {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"}) {
+    for (const char* const op :
+         {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"}) {
       if (node.is(op)) return visit_move(node);
     }
   }
@@ -141,6 +152,7 @@ class Finder {
     if (reason.empty() && !is_float(types_, input))
       reason = "its input is not float, or of unknown type";
     if (reason.empty() && input.is_constant()) reason = "its input is a constant";
+    if (reason.empty() && is_dequantized(input)) reason = "its input is quantized already";
     Unit unit;
     unit.node = layer.node;
     unit.layer = layer;
@@ -171,17 +183,45 @@ class Finder {
     finish(unit);
   }
 
-  void visit_add(const NodeRef& node) {
-    for (int i = 0; i < 2; ++i) {
-      if (!is_float(types_, node.input(i)) || node.input(i).is_constant()) return;
+  /// Float, computed, and not the end of integers that somebody else put there.
+  bool is_open(const ValueRef& value) const {
+    return is_float(types_, value) && !value.is_constant() && !is_dequantized(value);
+  }
+
+  void visit_matmul(const NodeRef& node) {
+    if (!is_open(node.input(0)) || !is_open(node.input(1))) return;
+    const ValueType left = types_.find(node.input(0)), right = types_.find(node.input(1));
+    if (left.rank() < 2 || right.rank() < 2) return;
+    Unit unit;
+    unit.kind = UnitKind::kMatMul;
+    unit.node = node;
+    unit.macs = analysis::node_macs(node, types_);
+    if (unit.macs == 0) return;
+    unit.rows = std::max<int64_t>(1, left.shape[left.shape.size() - 2]);
+    unit.inputs = {node.input_name(0), node.input_name(1)};
+    finish(unit);
+  }
+
+  void visit_concat(const NodeRef& node) {
+    Unit unit;
+    unit.kind = UnitKind::kConcat;
+    unit.node = node;
+    for (int i = 0; i < node.input_count(); ++i) {
+      if (!is_open(node.input(i))) return;
+      unit.inputs.push_back(node.input_name(i));
     }
+    if (unit.inputs.size() > 1) finish(unit);
+  }
+
+  void visit_elementwise(const NodeRef& node) {
+    if (!is_open(node.input(0)) || !is_open(node.input(1))) return;
     const auto a = types_.find(node.input(0));
     const auto b = types_.find(node.input(1));
     if (!a.known_rank || a.shape != b.shape) return;  // broadcasting kernels are slow
     Unit unit;
-    unit.kind = UnitKind::kAdd;
+    unit.kind = node.is("Add") ? UnitKind::kAdd : UnitKind::kMul;
     unit.node = node;
-    unit.activation = absorbed_activation(node);
+    if (unit.kind == UnitKind::kAdd) unit.activation = absorbed_activation(node);
     unit.inputs = {node.input_name(0), node.input_name(1)};
     finish(unit);
   }
@@ -200,7 +240,7 @@ class Finder {
   }
 
   void visit_move(const NodeRef& node) {
-    if (!is_float(types_, node.input(0)) || node.input(0).is_constant()) return;
+    if (!is_open(node.input(0))) return;
     Unit unit;
     unit.kind = UnitKind::kMove;
     unit.node = node;
@@ -235,7 +275,34 @@ class Finder {
 
 }  // namespace
 
-bool leaves_int8(const Unit& unit) { return unit.kind != UnitKind::kProduct || unit.activation; }
+bool leaves_int8(const Unit& unit) {
+  if (unit.kind == UnitKind::kMatMul) return false;
+  return unit.kind != UnitKind::kProduct || unit.activation;
+}
+
+bool moves_values(const Unit& unit) {
+  return unit.kind == UnitKind::kMaxPool || unit.kind == UnitKind::kMove;
+}
+
+int64_t count_quantized(Model& model) {
+  static const std::set<std::string_view> kOperators{
+      "QLinearConv",          "QLinearMatMul",
+      "MatMulInteger",        "ConvInteger",
+      "QLinearAdd",           "QLinearMul",
+      "QLinearConcat",        "QGemm",
+      "QAttention",           "DynamicQuantizeMatMul",
+      "MatMulIntegerToFloat", "DynamicQuantizeLSTM",
+      "QLinearSigmoid"};
+  int64_t count = 0;
+  for (Graph* const graph : model.graphs()) {
+    for (const NodeRef node : graph->nodes()) {
+      const bool behind_integers =
+          node.input(0) && !node.is("QuantizeLinear") && is_dequantized(node.input(0));
+      count += kOperators.contains(node.op()) || behind_integers ? 1 : 0;
+    }
+  }
+  return count;
+}
 
 std::vector<Unit> rebind(Model& clone, const std::vector<Unit>& units) {
   Graph& graph = clone.graph();

@@ -14,9 +14,12 @@ enum class UnitKind {
   kConv,     ///< Conv [+ Relu or Clip from 0]: QLinearConv, output in 8 bits
   kProduct,  ///< MatMul or Gemm with a constant right side: integer product, output in float, or,
              ///< with an activation behind it, in 8 bits
-  kAdd,      ///< Add of two values [+ Relu]: QLinearAdd
+  kMatMul,   ///< of two computed values: integer product, output in float
+  kAdd,      ///< Add of two values of one shape [+ Relu]: QLinearAdd
+  kMul,      ///< Mul of two values of one shape: QLinearMul
+  kConcat,   ///< of computed values: QLinearConcat
   kMaxPool,  ///< of the output of a kConv: moves 8-bit values
-  kMove,     ///< Reshape, Flatten, Transpose, Squeeze, Unsqueeze: moves 8-bit values
+  kMove,     ///< Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Slice, Gather: moves 8-bit values
 };
 
 /// Nodes that the runtime turns into one kernel when their values are in 8 bits (algorithms.md
@@ -33,12 +36,18 @@ struct Unit {
   bool lone_activation =
       false;  ///< one follows that float kernels take along and integer ones do not
   uint64_t macs = 0;
-  int64_t rows = 0;  ///< of a product: rows of the left side
+  int64_t rows = 0;  ///< of a product: rows of the left side; of kMatMul in one matrix
   int64_t output_elements = 0;
 };
 
 /// True when the unit leaves its output in 8 bits; a product without an activation leaves floats.
 bool leaves_int8(const Unit& unit);
+/// True when the unit leaves 8-bit values as they are: its output has the scale of its input.
+bool moves_values(const Unit& unit);
+
+/// Layers and other nodes that compute with integers already, in QDQ form, as operators on integers
+/// or with dynamic ranges; weights that are merely stored in integers do not count.
+int64_t count_quantized(Model& model);
 
 /// Units of the main graph whose shapes are known. `refused` gets layers that have no integer
 /// kernel, with the reason: weights that are stored already, grouped convolutions, several readers

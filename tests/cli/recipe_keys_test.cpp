@@ -123,6 +123,7 @@ struct OptionCase {
   std::string first, second;  ///< entries of `steps`
   std::string model = "m.onnx";
   std::string more = "encode: false\n";
+  std::string data = kData;
 };
 
 /// By "pass.option".
@@ -179,9 +180,18 @@ const std::map<std::string, OptionCase>& option_cases() {
        step("quantize-static", "where: pays, effort: quick", "where: everywhere, effort: quick")},
       {"quantize-static.tolerance", step("quantize-static", "where: everywhere, tolerance: 0",
                                          "where: everywhere, tolerance: 1000")},
+      {"quantize-static.rounding",
+       step("quantize-static", "where: everywhere, effort: quick, rounding: nearest",
+            "where: everywhere, effort: quick, rounding: gptq")},
+      {"quantize-static.bias-correction",
+       step("quantize-static", "where: everywhere, effort: quick, bias-correction: true",
+            "where: everywhere, effort: quick, bias-correction: false")},
       {"quantize-static.effort",
        step("quantize-static", "where: everywhere, tolerance: 0, effort: quick",
             "where: everywhere, tolerance: 0, effort: normal")},
+      {"quantize-static.missing-data",
+       {"quantize-static: {missing-data: skip}", "quantize-static: {missing-data: fail}", "m.onnx",
+        "encode: false\n", ""}},
       {"quantize-static.store-float",
        step("quantize-static", "where: everywhere, tolerance: 0, store-float: true",
             "where: everywhere, tolerance: 0, store-float: false")},
@@ -217,7 +227,7 @@ std::string recipe_of(const OptionCase& one, const std::string& steps) {
     list += "  - " + entry + "\n";
     from = i + 1;
   }
-  return kData + std::string("steps:\n") + list + one.more;
+  return one.data + "steps:\n" + list + one.more;
 }
 
 TEST_F(RecipeKeys, EveryOptionOfEveryPassHasACase) {
