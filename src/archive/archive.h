@@ -31,10 +31,10 @@ struct PackFigures {
   uint64_t packed_bytes = 0;  ///< the archive
 };
 
-/// Packs a file of any kind, and the data files of an ONNX model with it, so that `unpack` gives back
-/// the same bytes. The archive is the same on every machine with the same zstd. Memory is bounded by
-/// a few pieces of 16 MiB or the largest encoded tensor, whichever is more. Throws kModel, kRuntime,
-/// and kUsage where `archive` is there and may not be overwritten.
+/// Packs a file of any kind, and the data files of an ONNX model with it, so that `unpack` gives
+/// back the same bytes. The archive is the same on every machine with the same zstd. Memory is
+/// bounded by a few pieces of 16 MiB or the largest encoded tensor, whichever is more. Throws
+/// kModel, kRuntime, and kUsage where `archive` is there and may not be overwritten.
 PackFigures pack(const std::filesystem::path& file, const std::filesystem::path& archive,
                  bool overwrite);
 

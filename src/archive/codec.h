@@ -34,8 +34,8 @@ CodedBytes encode_bytes(std::span<const std::byte> bytes, const CodecHints& hint
 /// The reverse; fills `out`. Throws kModel where the stream does not hold out.size() bytes.
 void decode_bytes(Coder coder, std::span<const std::byte> stream, uint64_t row_length,
                   std::span<std::byte> out);
-/// Throws kModel where `coder` is none, or a stream of `stored` bytes cannot stand for `plain` ones:
-/// before anything is allocated for them.
+/// Throws kModel where `coder` is none, or a stream of `stored` bytes cannot stand for `plain`
+/// ones: before anything is allocated for them.
 void check_stream(Coder coder, uint64_t stored, uint64_t plain);
 
 /// Of the stored bytes: 32 bits of XXH3.

@@ -195,7 +195,8 @@ void check_symbols(const Part& part) {
   const Stream& stream = part.streams[0];
   if (stream.coder != Coder::kMixing) throw damaged("symbols in a stream of bytes");
   if (symbols > symbols_within(stream.length)) {
-    throw damaged(fmt::format("a stream of {} bytes cannot hold {} symbols", stream.length, symbols));
+    throw damaged(
+        fmt::format("a stream of {} bytes cannot hold {} symbols", stream.length, symbols));
   }
   for (const ByteRange& range : part.ranges) {
     if (range.length / 8 > symbols + 65) {

@@ -93,8 +93,8 @@ class LayoutMaker {
     auto known = data_files_.find(name);
     if (known == data_files_.end()) {
       if (!is_safe_name(name)) {
-        throw Error(ErrorCode::kModel,
-                    fmt::format("{}: names a data file outside its folder: {}", path_.string(), name))
+        throw Error(ErrorCode::kModel, fmt::format("{}: names a data file outside its folder: {}",
+                                                   path_.string(), name))
             .hint("write the model with its data beside it, for instance with: mcompress run");
       }
       known = data_files_.emplace(name, add_file(name, path_.parent_path() / name)).first;

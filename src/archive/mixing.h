@@ -88,7 +88,7 @@ template <int kInputs>
 class Mixer {
  public:
   explicit Mixer(size_t sets) : weights_(sets) {
-    for (auto& set : weights_) set.fill(65536 * 3 / (2 * kInputs));
+    for (auto& set : weights_) set.fill(65536 / kInputs);
   }
 
   void set_input(int i, int stretched) { inputs_[static_cast<size_t>(i)] = stretched; }
@@ -102,21 +102,24 @@ class Mixer {
   }
 
   void update(uint32_t bit) {
+    // Large steps find the weights, small ones keep them.
+    const int shift = updates_ < 1000 ? 14 : updates_ < 30000 ? 15 : 16;
+    ++updates_;
     const int error = static_cast<int>(bit << 16) - static_cast<int>(probability_);
     for (size_t i = 0; i < kInputs; ++i) {
-      const int64_t step = (int64_t{inputs_[i]} * error + (1 << (kShift - 1))) >> kShift;
+      const int64_t step = (int64_t{inputs_[i]} * error + (1 << (shift - 1))) >> shift;
       (*chosen_)[i] = static_cast<int32_t>(
           std::clamp<int64_t>((*chosen_)[i] + step, -kWeightLimit, kWeightLimit));
     }
   }
 
  private:
-  static constexpr int kShift = 14;
   static constexpr int64_t kWeightLimit = int64_t{16} << 16;
   std::vector<std::array<int32_t, kInputs>> weights_;
   std::array<int32_t, kInputs> inputs_{};
   std::array<int32_t, kInputs>* chosen_ = nullptr;
   uint32_t probability_ = 32768;
+  uint64_t updates_ = 0;
 };
 
 }  // namespace mcompress::archive

@@ -94,7 +94,7 @@ Coded code_plain(const Part& part, const Bytes& bytes) {
   }
 }
 
-/// Where the words are not what the form promised, each payload is coded as bytes, in pieces.
+/// Each payload as bytes, in pieces.
 Coded code_refused(const Part& part, const std::vector<Bytes>& payloads) {
   Coded all;
   for (size_t i = 0; i < payloads.size(); ++i) {
@@ -119,6 +119,12 @@ Coded code_symbols(Part part, const std::vector<Bytes>& payloads) {
   const SymbolShape shape{symbols->size(), part.layout.alphabet(), part.layout.width};
   std::vector<Bytes> streams;
   add_stream(part, streams, {Coder::kMixing, encode_symbols(*symbols, shape)});
+  // Where patterns repeat, zstd sees what neighbours do not tell.
+  uint64_t repeating = 0;
+  for (const Bytes& payload : payloads) {
+    repeating += encode_bytes(payload, {.zstd_level = 3}).bytes.size();
+  }
+  if (repeating < part.streams[0].length) return code_refused(part, payloads);
   return {{std::move(part)}, {std::move(streams)}};
 }
 

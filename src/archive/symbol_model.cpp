@@ -11,7 +11,8 @@
 namespace mcompress::archive {
 namespace {
 
-constexpr uint32_t kFastLimit = 250, kSlowLimit = 1020;
+/// Observations after which a context forgets: as late as it can, weights do not drift.
+constexpr uint32_t kLimit = 1020;
 
 /// Counters of contexts that are too many to have one each.
 class HashedCounters {
@@ -27,7 +28,9 @@ class HashedCounters {
   std::vector<Counter> counters_;
 };
 
-int table_bits(uint64_t count) { return std::clamp(static_cast<int>(std::bit_width(count)), 10, 18); }
+int table_bits(uint64_t count) {
+  return std::clamp(static_cast<int>(std::bit_width(count)), 10, 18);
+}
 
 /// Rough logarithm, for quantizing counts.
 uint32_t level_of(uint32_t value, uint32_t most) {
@@ -109,9 +112,7 @@ class SymbolModel {
     const size_t set = std::min<uint32_t>(level_of(lately, 7), 7) * 8 + weight / 2;
     bit = coder_.code(bit, zero_mixer_.mix(set));
     zero_mixer_.update(bit);
-    for (Counter* const counter : counters) {
-      counter->update(bit, counter == counters[5] ? kSlowLimit : kFastLimit);
-    }
+    for (Counter* const counter : counters) counter->update(bit, kLimit);
     return bit;
   }
 
@@ -127,7 +128,7 @@ class SymbolModel {
       const uint32_t bit =
           coder_.code((value >> b) & 1, value_mixer_.mix(static_cast<size_t>(value_bits_ - 1 - b)));
       value_mixer_.update(bit);
-      for (Counter* const counter : counters) counter->update(bit, kSlowLimit);
+      for (Counter* const counter : counters) counter->update(bit, kLimit);
       node = (node << 1) | bit;
     }
     return node - (1u << value_bits_);
@@ -173,7 +174,7 @@ void code_order0(Coder& coder, std::span<uint8_t> bytes) {
       const uint32_t probability =
           std::clamp(counter.probability(), kLeastProbability, kMostProbability);
       const uint32_t bit = coder.code((static_cast<uint32_t>(byte) >> b) & 1, probability);
-      counter.update(bit, kSlowLimit);
+      counter.update(bit, kLimit);
       node = (node << 1) | bit;
     }
     byte = static_cast<uint8_t>(node);

@@ -22,15 +22,15 @@ struct SymbolShape {
 std::vector<std::byte> encode_symbols(std::span<const uint16_t> symbols, const SymbolShape& shape);
 /// The same for bytes, alphabet 256.
 std::vector<std::byte> encode_symbols(std::span<const uint8_t> symbols, const SymbolShape& shape);
-/// The reverse. Throws kModel where the stream ends early, before much is allocated. Any bytes decode
-/// to some symbols, also beyond the alphabet: the caller checks what they mean.
+/// The reverse. Throws kModel where the stream ends early, before much is allocated. Any bytes
+/// decode to some symbols, also beyond the alphabet: the caller checks what they mean.
 std::vector<uint16_t> decode_symbols(std::span<const std::byte> stream, const SymbolShape& shape);
 /// Fills `out` (of shape.count).
 void decode_symbols(std::span<const std::byte> stream, const SymbolShape& shape,
                     std::span<uint8_t> out);
 
-/// Adaptive order-0 coder for bytes: each bit of a byte is foretold from the bits above it. About 30
-/// MB/s.
+/// Adaptive order-0 coder for bytes: each bit of a byte is foretold from the bits above it. About
+/// 30 MB/s.
 std::vector<std::byte> encode_order0(std::span<const uint8_t> bytes);
 void decode_order0(std::span<const std::byte> stream, std::span<uint8_t> out);
 

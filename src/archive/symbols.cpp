@@ -197,8 +197,7 @@ bool SymbolLayout::valid() const {
     case SymbolForm::kDigits:
       return !survivors && digits.radix <= 65536;
     case SymbolForm::kGap:
-      return !survivors && codes >= 2 && codes <= 65536 && digits.radix / codes >= 2 &&
-             digits.radix % codes == 0;
+      return !survivors && codes >= 2 && codes <= 65536 && digits.radix / codes >= 2;
     case SymbolForm::kMask:
       return digits.radix == 2 && (!survivors || survivors->radix <= 65536);
   }

@@ -30,7 +30,7 @@ enum class SymbolForm : uint8_t {
 struct SymbolLayout {
   SymbolForm form = SymbolForm::kDigits;
   WordLayout digits;
-  std::optional<WordLayout> survivors;
+  std::optional<WordLayout> survivors = {};
   uint64_t codes = 2;  ///< of a gap form
   uint64_t count = 0;  ///< symbols of a gap form; the others follow from the payload
   uint64_t width = 1;  ///< symbols of a row
@@ -46,8 +46,8 @@ struct SymbolLayout {
 using Payloads = std::vector<std::vector<std::byte>>;
 
 /// Symbols from which `from_symbols` makes these very payloads; empty where there are none.
-std::optional<std::vector<uint16_t>> to_symbols(const SymbolLayout& layout,
-                                                std::span<const std::span<const std::byte>> payloads);
+std::optional<std::vector<uint16_t>> to_symbols(
+    const SymbolLayout& layout, std::span<const std::span<const std::byte>> payloads);
 /// Payloads of exactly `sizes` bytes; empty where the symbols do not fit them.
 std::optional<Payloads> from_symbols(const SymbolLayout& layout, std::span<const uint16_t> symbols,
                                      std::span<const uint64_t> sizes);

@@ -65,8 +65,8 @@ Directory open_directory(const Source& source) {
   }
   const auto version = static_cast<uint8_t>(read_text(source, 3, 1)[0]);
   if (version != kVersion) {
-    throw Error(ErrorCode::kModel, fmt::format("archive version {}, this program reads version {}",
-                                               version, kVersion))
+    throw Error(ErrorCode::kModel,
+                fmt::format("archive version {}, this program reads version {}", version, kVersion))
         .hint("unpack it with the version of mcompress that packed it");
   }
   if (size < kHeaderBytes + kTrailerBytes) throw damaged("it is truncated");
@@ -222,8 +222,8 @@ class Extraction {
   std::vector<Bytes> decode_matrix(const Part& part) const {
     const SymbolLayout& layout = part.layout;
     const uint64_t count = layout.symbols(part.ranges[0].length);
-    const auto symbols = decode_symbols(read_stream(part.streams[0]),
-                                        {count, layout.alphabet(), layout.width});
+    const auto symbols =
+        decode_symbols(read_stream(part.streams[0]), {count, layout.alphabet(), layout.width});
     std::vector<uint64_t> sizes;
     for (const ByteRange& range : part.ranges) sizes.push_back(range.length);
     auto payloads = from_symbols(layout, symbols, sizes);

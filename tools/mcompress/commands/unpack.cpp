@@ -26,9 +26,9 @@ struct UnpackCommand {
     for (const archive::Member& member : members) {
       const bool first = &member == &members.front();
       const auto folder = std::filesystem::path(output_file).parent_path();
-      const auto name = !first                 ? folder / member.name
+      const auto name = !first                ? folder / member.name
                         : output_file.empty() ? std::filesystem::path(member.name)
-                                               : std::filesystem::path(output_file);
+                                              : std::filesystem::path(output_file);
       std::cout << fmt::format("{}: {}\n", name.string(), format_bytes(member.size));
     }
     return 0;
