@@ -72,11 +72,26 @@ Model layered_model(int64_t opset) {
   return test::parse_model(text, opset);
 }
 
+// Channels of very different ranges in front of an activation that needs the true values.
+Model gated_model() {
+  return test::parse_model(R"(
+    g (float[N,3,4,4] x) => (float[N,2,4,4] y)
+    <float[4,3,1,1] A = {90.0,30.0,20.0, 0.1,0.2,0.1, 1.0,-1.0,2.0, 0.02,0.01,-0.03},
+     float[4] a = {1.0, 0.1, 0.2, 0.01},
+     float[2,4,1,1] B = {0.01,9.0,1.0,50.0, 0.02,-5.0,1.0,60.0}> {
+      c = Conv(x, A, a)
+      s = HardSigmoid(c)
+      m = Mul(c, s)
+      y = Conv(m, B)
+    })");
+}
+
 class RecipeKeys : public testing::CliTest {
  protected:
   RecipeKeys() {
     layered_model(17).save(path("m.onnx"), {.overwrite = true});
     layered_model(9).save(path("old.onnx"), {.overwrite = true});
+    gated_model().save(path("gated.onnx"), {.overwrite = true});
   }
 
   static std::shared_ptr<RuntimeService> runtime() {
@@ -150,6 +165,10 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"encode-weights.raise-opset",
        {"prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: true}",
         "prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: false}", "old.onnx"}},
+      {"equalize-ranges.balance", step("equalize-ranges", "balance: 0", "balance: 1")},
+      {"equalize-ranges.explicit-mul",
+       {"equalize-ranges: {explicit-mul: never}", "equalize-ranges: {explicit-mul: worthwhile}",
+        "gated.onnx"}},
       {"factorize-weights.rank", step("factorize-weights", "rank: 4", "rank: 8")},
       {"factorize-weights.ratio", step("factorize-weights", "ratio: 0.25", "ratio: 0.75")},
       {"factorize-weights.energy", step("factorize-weights", "energy: 0.3", "energy: 0.6")},
