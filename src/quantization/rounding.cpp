@@ -118,10 +118,15 @@ class GroupProblems {
   GroupProblems(const Layer& layer, const LayerMatrix& matrix,
                 std::span<const std::vector<double>> grams, const RoundingOptions& options)
       : layer_(layer), matrix_(matrix), grams_(grams), options_(options) {
-    if (options.pair_rule) {
+    if (pairs_inputs()) {
       const auto reduction = analysis::reduction_layout(layer);
       partners_ = numerics::pair_partners(reduction.channels, reduction.taps);
     }
+  }
+
+  /// A ConvTranspose pairs taps, which are outputs of its matrix: it is mended afterwards.
+  bool pairs_inputs() const {
+    return options_.pair_rule && layer_.kind != LayerKind::kConvTranspose;
   }
 
   double work() const {
@@ -219,7 +224,7 @@ class GroupProblems {
     numerics::AdaptiveOptions how;
     how.steps = std::max(std::min(kFewestSteps, options_.steps), std::min(options_.steps, most));
     auto codes = numerics::adaptive_round(problem, grid, how);
-    if (options_.pair_rule) {
+    if (pairs_inputs()) {
       // In the order of im2col here, not of the weight.
       const auto reduction = analysis::reduction_layout(layer_);
       numerics::ReductionLayout own = reduction;
@@ -310,6 +315,9 @@ RoundedWeight round_weight(const Layer& layer, const Tensor& weight,
   problems.solve(result, factors_for(options, problems));
   const bool may_fit = options.block == 0 && options.scales.empty() && options.range.max <= 7;
   if (may_fit) problems.fit_scales(result);
+  if (options.pair_rule) {
+    numerics::enforce_pair_rule(result.codes, analysis::reduction_layout(layer));
+  }
   return result;
 }
 
