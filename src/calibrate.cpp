@@ -42,6 +42,21 @@ bool steps_before(const std::vector<StepSpec>& steps, const PassManager& manager
   return false;
 }
 
+/// Measures a step only where a gate asks.
+class GateJudge final : public StepJudge {
+ public:
+  explicit GateJudge(StepJudge& judge) : judge_(judge) {}
+  void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) override {
+    if (!limits.empty()) judge_.measure(model, limits, step);
+  }
+  std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) override {
+    return judge_.judge(limits, strict);
+  }
+
+ private:
+  StepJudge& judge_;
+};
+
 class Calibrating {
  public:
   Calibrating(const std::filesystem::path& path, const Recipe& recipe,
@@ -116,8 +131,9 @@ class Calibrating {
                     .baseline_size = size_figure(model_, context.sample_types(model_)),
                     .encode = recipe_.encode},
                    manager);
+    GateJudge at_gates(judge);
     std::vector<StepReport> reports;
-    StepRunner(manager, context, judge).run(model_, before, reports);
+    StepRunner(manager, context, at_gates).run(model_, before, reports);
     for (const StepReport& report : reports) {
       if (report.rolled_back || report.name == "repeat") continue;
       result_.steps.push_back(report.options.empty() ? report.name

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calibration/collect.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "support/parallel_for.h"
@@ -8,9 +9,18 @@
 namespace mcompress::calibration {
 namespace {
 
+// Elements of a value that its histogram counts: enough for the 1e-5 th part of them to be a few
+// dozen.
+constexpr size_t kCounted = size_t{4} << 20;
+constexpr size_t kLeastCounted = size_t{1} << 14;
+
+size_t counted_per_sample(const Dataset& data) {
+  return std::max(kLeastCounted, kCounted / std::max<size_t>(1, data.size()));
+}
+
 void add(ValueStatistics& statistics, const std::string& name, const Tensor& tensor, size_t sample,
          const Dataset& data) {
-  const int64_t odd = statistics.add(tensor);
+  const int64_t odd = statistics.add(tensor, counted_per_sample(data));
   if (odd == 0) return;
   throw Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(odd) +
                                     " NaN or infinite elements on sample " +

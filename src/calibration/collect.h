@@ -13,7 +13,7 @@ namespace mcompress::calibration {
 
 /// What the values that one Run returns may take, where nothing else is said. More makes fewer Runs
 /// of the data, less makes a smaller peak.
-inline constexpr size_t kTapBytes = size_t{64} << 20;
+inline constexpr size_t kTapBytes = size_t{32} << 20;
 
 struct CollectOptions {
   size_t tap_bytes = kTapBytes;

@@ -160,12 +160,12 @@ std::optional<RangeMethod> method_of(std::string_view name) {
   return std::nullopt;
 }
 
-int64_t ValueStatistics::add(const Tensor& tensor) {
+int64_t ValueStatistics::add(const Tensor& tensor, size_t most) {
   if (!is_floating(tensor.type()) || tensor.count() == 0) return 0;
   const std::vector<float> converted =
       tensor.type() == DataType::kFloat ? std::vector<float>() : tensor.to_float();
   const auto values = converted.empty() ? tensor.as<float>() : std::span<const float>(converted);
-  const auto extent = histogram.add(values);
+  const auto extent = histogram.add_sampled(values, most);
   if (extent.non_finite > 0) return extent.non_finite;
   moving.add(extent);
   ++samples;

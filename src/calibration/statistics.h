@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,7 +29,9 @@ struct ValueStatistics {
 
   /// Takes in what one Run gave. Tensors of other than floating type, and empty ones, are left out.
   /// Returns how many elements were NaN or infinite: these are not counted.
-  int64_t add(const Tensor& tensor);
+  /// Of a tensor with more than `most` elements the histogram counts about as many, evenly spread;
+  /// extremes and channels are of all.
+  int64_t add(const Tensor& tensor, size_t most = std::numeric_limits<size_t>::max());
   /// Of another part of the data. Histogram, extremes and channels are as if both parts had been
   /// one; the moving averages are averaged by samples.
   void merge(const ValueStatistics& other);

@@ -18,6 +18,10 @@ constexpr int32_t kPlaces = 2 * Histogram::kBins + 2;
 // Values whose places are computed before they are counted.
 constexpr size_t kBatch = 1024;
 constexpr size_t kLargeBatch = 16384;
+// Values whose extremes are found before they are counted.
+constexpr size_t kPiece = 4096;
+// Neighbours that are counted where others are left out.
+constexpr size_t kRun = 128;
 // Scaling up to below this would leave the range of float.
 constexpr double kLeastLimit = 0x1p-100;
 
@@ -51,34 +55,71 @@ void extend(MinMax& extent, const MinMax& other) {
 }  // namespace
 
 MinMax Histogram::add(std::span<const float> values) {
-  const MinMax batch = min_max(values);
-  extend(extent_, batch);
-  if (batch.abs_max() > 0) grow_to(batch.abs_max());
-  places_.resize(static_cast<size_t>(kPlaces), 0);
-  count_ += static_cast<int64_t>(values.size()) - batch.non_finite;
+  return add_sampled(values, values.size());
+}
 
-  // A second table, so that a run of equal values does not wait for its own counter; for a small
-  // batch clearing it would cost more.
-  std::vector<int64_t> scratch;
-  int64_t* other = places_.data();
-  if (values.size() >= kLargeBatch) {
-    scratch.resize(places_.size(), 0);
-    other = scratch.data();
+MinMax Histogram::add_sampled(std::span<const float> values, size_t most) {
+  places_.resize(static_cast<size_t>(kPlaces), 0);
+  // Small counters in two tables, so that a run of equal values does not wait for its own counter;
+  // for a small batch clearing them would cost more.
+  std::vector<uint32_t> scratch;
+  if (std::min(values.size(), most) >= kLargeBatch) scratch.resize(2 * places_.size(), 0);
+  MinMax batch;
+  const size_t every = most == 0 ? 1 : (values.size() + most - 1) / most;
+  if (every > 1) {
+    // Runs of a few cache lines, so that what is left out need not be read twice.
+    batch = min_max(values);
+    if (batch.abs_max() > 0) grow(batch.abs_max(), scratch);
+    for (size_t begin = 0; begin < values.size(); begin += kRun * every) {
+      count_places(values.subspan(begin, std::min(kRun, values.size() - begin)), scratch);
+    }
+  } else {
+    // A piece is still in the first cache when it is read again.
+    for (size_t begin = 0; begin < values.size(); begin += kPiece) {
+      const auto piece = values.subspan(begin, std::min(kPiece, values.size() - begin));
+      const MinMax extent = min_max(piece);
+      if (extent.abs_max() > limit_) grow(extent.abs_max(), scratch);
+      count_places(piece, scratch);
+      extend(batch, extent);
+    }
   }
+  flush(scratch);
+  count_ = total(places_) - places_.back();
+  extend(extent_, batch);
+  return batch;
+}
+
+void Histogram::count_places(std::span<const float> values, std::span<uint32_t> scratch) {
   std::array<int32_t, kBatch> places;
   const float scale = limit_ > 0 ? static_cast<float>(kBins / limit_) : 1.0F;
   for (size_t begin = 0; begin < values.size(); begin += kBatch) {
     const size_t count = std::min(kBatch, values.size() - begin);
     simd::histogram_places(values.subspan(begin, count), scale, kBins, {places.data(), count});
+    if (scratch.empty()) {
+      for (size_t i = 0; i < count; ++i) ++places_[static_cast<size_t>(places[i])];
+      continue;
+    }
+    uint32_t* const even = scratch.data();
+    uint32_t* const odd = even + places_.size();
     size_t i = 0;
     for (; i + 2 <= count; i += 2) {
-      ++places_[static_cast<size_t>(places[i])];
-      ++other[places[i + 1]];
+      ++even[places[i]];
+      ++odd[places[i + 1]];
     }
-    if (i < count) ++places_[static_cast<size_t>(places[i])];
+    if (i < count) ++even[places[i]];
   }
-  add_to(places_, scratch);
-  return batch;
+}
+
+void Histogram::flush(std::span<uint32_t> scratch) {
+  if (scratch.empty()) return;
+  const auto other = scratch.subspan(places_.size());
+  for (size_t i = 0; i < places_.size(); ++i) places_[i] += int64_t{scratch[i]} + other[i];
+  std::fill(scratch.begin(), scratch.end(), 0U);
+}
+
+void Histogram::grow(double magnitude, std::span<uint32_t> scratch) {
+  flush(scratch);  // its counts are of the old bins
+  grow_to(magnitude);
 }
 
 void Histogram::grow_to(double magnitude) {

@@ -20,9 +20,12 @@ class Histogram {
 
   /// Adds a batch; returns its extent.
   MinMax add(std::span<const float> values);
+  /// The same, but of a batch with more than `most` values only about as many, evenly spread, are
+  /// counted; the extremes are exact all the same. Then the split into batches matters.
+  MinMax add_sampled(std::span<const float> values, size_t most);
   void merge(const Histogram& other);
 
-  /// Finite values seen.
+  /// Finite values counted.
   int64_t count() const { return count_; }
   int64_t zeros() const { return places_.empty() ? 0 : places_[0]; }
   int64_t non_finite() const { return extent_.non_finite; }
@@ -45,6 +48,9 @@ class Histogram {
   friend bool operator==(const Histogram& a, const Histogram& b);
 
  private:
+  void count_places(std::span<const float> values, std::span<uint32_t> scratch);
+  void flush(std::span<uint32_t> scratch);
+  void grow(double magnitude, std::span<uint32_t> scratch);
   void grow_to(double magnitude);
 
   double limit_ = 0;

@@ -13,9 +13,15 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
+// For 0 <= u < 2^51: what std::nearbyint gives, without a call.
+double round_half_even(double u) {
+  constexpr double kShift = 0x1.8p52;
+  return u + kShift - kShift;
+}
+
 // Integral of |u - q(u)|^power from 0 to u, in units of the scale, for levels 0, 1, ..., levels.
 double error_integral(double u, double levels, double power) {
-  const double level = std::min(std::nearbyint(u), levels);
+  const double level = std::min(round_half_even(u), levels);
   const double rest = u - level;
   if (power == 2.0) return level * (1.0 / 12) + rest * rest * rest * (1.0 / 3);
   const double period = std::pow(0.5, power) / (power + 1);
@@ -39,20 +45,25 @@ struct SideError {
 SideError side_error(std::span<const int64_t> counts, double bin_width, double extreme,
                      double scale, double levels, double power) {
   SideError error;
-  double low = 0;
+  if (counts.empty()) return error;
+  const double inverse = 1 / scale;
+  const double width = bin_width * inverse;
+  const auto bins = static_cast<size_t>(
+      std::min(std::ceil(extreme / bin_width), static_cast<double>(counts.size())));
   double low_integral = 0;
   double low_clipping = 0;
-  for (size_t i = 0; i < counts.size() && low < extreme; ++i) {
-    const double high = std::min(static_cast<double>(i + 1) * bin_width, extreme);
-    const double integral = error_integral(high / scale, levels, power);
-    const double clipping = clipping_integral(high / scale, levels, power);
+  for (size_t i = 0; i < bins; ++i) {
+    // The last bin ends at the extreme.
+    const double high = i + 1 < bins ? static_cast<double>(i + 1) * width : extreme * inverse;
+    const double integral = error_integral(high, levels, power);
+    const double clipping = clipping_integral(high, levels, power);
     if (counts[i] > 0) {
-      const double density = static_cast<double>(counts[i]) / ((high - low) / scale);
+      const double wide = i + 1 < bins ? width : high - static_cast<double>(i) * width;
       const double clipped = clipping - low_clipping;
-      error.clipping += density * clipped;
-      error.rounding += density * (integral - low_integral - clipped);
+      const double weight = wide > 0 ? static_cast<double>(counts[i]) / wide : 0.0;
+      error.clipping += weight * clipped;
+      error.rounding += weight * (integral - low_integral - clipped);
     }
-    low = high;
     low_integral = integral;
     low_clipping = clipping;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -45,6 +46,23 @@ std::vector<size_t> measure_bytes(RuntimeService& runtime, const Model& model, c
   return bytes;
 }
 
+// In the order in which the graph computes them: a group then needs the nodes up to its last value
+// only, and the probes above come right after what they probe.
+std::vector<std::string> in_graph_order(const Model& model, std::span<const std::string> names) {
+  std::map<std::string, size_t> place;  // inputs come first
+  size_t next = 0;
+  for (const NodeRef node : model.graph().nodes()) {
+    ++next;
+    for (int i = 0; i < node.output_count(); ++i) place[node.output_name(i)] = next;
+  }
+  std::vector<std::string> ordered(names.begin(), names.end());
+  std::stable_sort(ordered.begin(), ordered.end(), [&](const auto& a, const auto& b) {
+    const auto at = place.find(a), bt = place.find(b);
+    return (at == place.end() ? 0 : at->second) < (bt == place.end() ? 0 : bt->second);
+  });
+  return ordered;
+}
+
 Groups make_groups(std::span<const std::string> names, const std::vector<size_t>& bytes,
                    size_t budget) {
   Groups groups;
@@ -70,6 +88,8 @@ void for_each_tap(
     const std::function<void(size_t sample, std::span<const std::string> names_of_group,
                              std::span<const Tensor> values)>& visit) {
   if (names.empty() || data.size() == 0) return;
+  const std::vector<std::string> ordered = in_graph_order(model, names);
+  names = ordered;
   Groups groups = {names};
   if (names.size() > 1) {
     const auto bytes = measure_bytes(runtime, model, data.feeds(0, 1), names, threads);

@@ -8,8 +8,10 @@
 
 #include "numerics/kmeans.h"
 #include "numerics/low_rank.h"
+#include "numerics/moments.h"
 #include "numerics/range_choice.h"
 #include "numerics/sparsity.h"
+#include "numerics/sums_simd.h"
 #include "numerics/weight_quantize.h"
 #include "support/half.h"
 
@@ -77,6 +79,49 @@ void HistogramAdd(benchmark::State& state) {
   set_bytes(state, state.range(0));
 }
 
+void HistogramAddSampled(benchmark::State& state) {
+  const std::vector<float> x = values(1 << 20);
+  Histogram histogram;
+  for (auto _ : state) histogram.add_sampled(x, 1 << 14);
+  set_bytes(state, 1 << 20);
+}
+
+void ChannelSums(benchmark::State& state) {
+  const std::vector<float> x = values(kLarge);
+  const auto channels = static_cast<size_t>(state.range(0));
+  std::vector<double> sums(channels), squares(channels);
+  std::vector<float> min(channels), max(channels);
+  for (auto _ : state) {
+    if (state.range(1) != 0) {
+      simd::column_sums(x, sums, squares, min, max);
+    } else {
+      const size_t inner = x.size() / channels;
+      for (size_t c = 0; c < channels; ++c) {
+        benchmark::DoNotOptimize(
+            simd::run_sums(std::span<const float>(x).subspan(c * inner, inner)));
+      }
+    }
+  }
+  set_bytes(state, kLarge);
+}
+
+void RowsOfConvolution(benchmark::State& state) {
+  const int64_t spatial[] = {28, 28};
+  const std::vector<float> x = values(128 * 28 * 28);
+  const ConvGeometry geometry{
+      .kernel = {3, 3}, .strides = {1, 1}, .dilations = {1, 1}, .pads = {1, 1, 1, 1}};
+  for (auto _ : state) benchmark::DoNotOptimize(im2col(x, 1, 128, spatial, geometry, 0, 1));
+  set_bytes(state, 9 * 128 * 28 * 28);
+}
+
+void Moments(benchmark::State& state) {
+  const int64_t inputs = state.range(0);
+  const std::vector<float> rows = values(inputs * 1024);
+  InputMoments moments(inputs);
+  for (auto _ : state) moments.add(rows);
+  state.SetItemsProcessed(state.iterations() * inputs * inputs * 1024);
+}
+
 void ChooseRange(benchmark::State& state) {
   Histogram histogram;
   histogram.add(values(1 << 20));
@@ -128,6 +173,10 @@ BENCHMARK(MinMaxScan);
 BENCHMARK(QuantizeInt8);
 BENCHMARK(QuantizeWeights)->Arg(0)->Arg(1);
 BENCHMARK(HistogramAdd)->Arg(480)->Arg(1 << 20);
+BENCHMARK(HistogramAddSampled);
+BENCHMARK(ChannelSums)->Args({512, 0})->Args({512, 1})->Args({65536, 0});
+BENCHMARK(RowsOfConvolution);
+BENCHMARK(Moments)->Arg(64)->Arg(576);
 BENCHMARK(ChooseRange)->DenseRange(0, 3);
 BENCHMARK(KMeans)->Args({16, 0})->Args({256, 0})->Args({256, 1})->Unit(benchmark::kMillisecond);
 BENCHMARK(AssignCodes);

@@ -132,6 +132,39 @@ TEST(Histogram, Restores) {
   EXPECT_THROW(Histogram::restore(1e-9, histogram.positive(), {}, 0, histogram.extent()), Error);
 }
 
+TEST(Histogram, ASampledBatchHasExactExtremesAndTheSameDistribution) {
+  std::mt19937 engine(5);
+  std::exponential_distribution<float> exponential(1.0F);
+  std::vector<float> values(1 << 20);
+  for (float& value : values) value = exponential(engine);
+  values[values.size() - 1] = 100;  // in no run that is counted
+  Histogram all, sampled;
+  all.add(values);
+  const MinMax extent = sampled.add_sampled(values, 1 << 16);
+  EXPECT_EQ(extent.max, 100);
+  EXPECT_EQ(sampled.extent().min, all.extent().min);
+  EXPECT_EQ(sampled.bin_width(), all.bin_width());
+  EXPECT_NEAR(static_cast<double>(sampled.count()), 1 << 16, 1024);
+  for (size_t bin = 0; bin < 40; bin += 10) {
+    const double expected = static_cast<double>(all.positive()[bin]) / 16;
+    EXPECT_NEAR(static_cast<double>(sampled.positive()[bin]), expected,
+                6 * std::sqrt(expected + 1));
+  }
+  Histogram small;
+  small.add_sampled(std::span<const float>(values).first(1000), 1 << 16);
+  EXPECT_EQ(small.count(), 1000);
+}
+
+TEST(MovingRange, MergesByWeight) {
+  MovingRange a = MovingRange::restore(-1, 1);
+  a.merge(MovingRange::restore(-3, 5), 1, 3);
+  EXPECT_FLOAT_EQ(a.min(), -2.5F);
+  EXPECT_FLOAT_EQ(a.max(), 4);
+  MovingRange empty;
+  empty.merge(a, 0, 4);
+  EXPECT_EQ(empty.max(), a.max());
+}
+
 TEST(MovingRange, FollowsSlowly) {
   MovingRange range(0.1);
   EXPECT_TRUE(range.empty());

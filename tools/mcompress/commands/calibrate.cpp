@@ -33,7 +33,7 @@ struct CalibrateCommand {
   std::string model, recipe, output_file;
   std::string method = "mse", percentile = "99.99";
   std::vector<std::string> merge;
-  int bits = 8, memory = 64;
+  int bits = 8, memory = 32;
   bool symmetric = false, all = false, force = false, json = false;
   ModelOptions models;
   RecipeOptions recipes;
