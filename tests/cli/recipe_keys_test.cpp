@@ -221,6 +221,11 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"share-initializers.min-bytes",
        step("share-initializers", "min-bytes: 0", "min-bytes: 1000000")},
       {"share-weights.values", step("share-weights", "values: 3", "values: 15")},
+      {"smooth-activations.alpha", step("smooth-activations", "alpha: 0.3", "alpha: 0.8")},
+      {"smooth-activations.bits",
+       step("smooth-activations", "method: aware, bits: 2", "method: aware, bits: 6")},
+      {"smooth-activations.method",
+       step("smooth-activations", "method: smooth", "method: aware")},
   };
   return kCases;
 }
