@@ -44,6 +44,7 @@ set(MCOMPRESS_LAYER_RULES
   "public target.h support"
   "public cost_table.h support"
   "public dataset.h services"
+  "public data_options.h services"
   "public metric.h services"
   "public runtime_service.h services"
   "public metric.h services"

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "calibration/calibration.h"
+#include "calibration/table.h"
 #include "mcompress/interrupt.h"
 #include "mcompress/mcompress.h"
 #include "opset/service.h"
@@ -15,6 +16,8 @@
 #include "pipeline/limits.h"
 #include "pipeline/measure.h"
 #include "pipeline/plan.h"
+#include "pipeline/plan_check.h"
+#include "pipeline/run_costs.h"
 #include "pipeline/session_child.h"
 #include "pipeline/step_runner.h"
 #include "support/file.h"
@@ -83,11 +86,18 @@ class Run {
     report_.input = input_path_.string();
     report_.output = output_path_.string();
     report_.recipe_name = recipe_.name;
-    report_.effective_recipe = write_recipe(recipe_, passes_);
-    // Where the data lies does not change what the recipe does.
+    costs_.emplace(recipe_, options_.cost_folder, options_.measure_costs && !options_.dry_run,
+                   options_.runtime, report_.warnings);
+    report_.costs = costs_->figure();
+    Recipe effective = recipe_;
+    effective.costs = costs_->file();
+    report_.effective_recipe = write_recipe(effective, passes_);
+    // Where the data and the cost table lie does not change what the recipe does.
     Recipe without_data = recipe_;
     without_data.data.clear();
-    report_.recipe_hash = support::hash128(write_recipe(without_data, passes_)).hex();
+    without_data.plan.reset();
+    without_data.costs.clear();
+    report_.recipe_hash = support::hash128(write_recipe(without_data, passes_)).labelled();
     report_.seed = recipe_.seed;
     report_.dry_run = options_.dry_run;
     report_.environment = {.tool_version = version(),
@@ -118,10 +128,23 @@ class Run {
     if (!options_.keep_steps) return;
     std::error_code error;
     std::filesystem::create_directories(*options_.keep_steps, error);
-    if (!error) return;
+    if (!error) {
+      refuse_kept_models();
+      return;
+    }
     throw Error(ErrorCode::kUsage,
                 options_.keep_steps->string() + ": cannot be made: " + error.message())
         .hint("name another folder with --keep-steps");
+  }
+
+  /// Models of an earlier run are results, too.
+  void refuse_kept_models() const {
+    if (options_.save.overwrite) return;
+    for (const auto& entry : std::filesystem::directory_iterator(*options_.keep_steps)) {
+      if (entry.path().extension() != ".onnx") continue;
+      throw Error(ErrorCode::kUsage, entry.path().string() + ": exists already")
+          .hint("--force overwrites it, or name another folder with --keep-steps");
+    }
   }
 
   void load() {
@@ -129,7 +152,7 @@ class Run {
     if (options_.freeze_inputs) baseline_->freeze_inputs();
     report_.size_before.file_bytes = baseline_->file_size();
     if (options_.dry_run) return;
-    report_.input_hash = support::hash_file(input_path_).hex();
+    report_.input_hash = support::hash_file(input_path_).labelled();
     const auto why = options_.runtime->load_error(*baseline_);
     if (!why) return;
     const bool needs_runs =
@@ -186,12 +209,14 @@ class Run {
       services.calibration = make_calibration(options_.runtime, roles_.calibration,
                                               options_.threads, options_.progress);
     }
+    services.open_table = open_calibration_table;
     services.opset = make_opset_service();
     services.progress = options_.progress;
     if (has_real_sample_) services.sample = sample_;
     services.target.kind = recipe_.target;
     services.seed = recipe_.seed;
     services.threads = options_.threads;
+    services.costs = costs_->table();
     context_ = std::make_unique<PassContext>(services);
     manager_ = std::make_unique<PassManager>(passes_, *context_);
   }
@@ -253,8 +278,20 @@ class Run {
                    *manager_);
     StepRunner runner(*manager_, *context_, judge);
     runner.on_step([&](const Model& model, const StepReport& step) { keep_step(model, step); });
+    runner.before_step([&](Model& model, const StepSpec& step) { prepare_step(model, step); });
     if (!runner.run(*model_, recipe_.steps, report_.steps)) report_.failed = true;
     decisions_ = runner.decisions();
+    report_.costs = costs_->figure();
+  }
+
+  /// The plan must fit the model, and what the step may decide by must have been measured.
+  void prepare_step(Model& model, const StepSpec& step) {
+    if (is_planned(recipe_, step) && !plan_checked_) {
+      check_plan(*recipe_.plan, model);
+      plan_checked_ = true;
+    }
+    if (passes_.create(step.pass)->info().fidelity == Fidelity::kLossy)
+      costs_->before_step(model, *context_, sample_);
   }
 
   void keep_step(const Model& model, const StepReport& step) const {
@@ -291,6 +328,7 @@ class Run {
     model_->set_metadata("mcompress.recipe_hash", report_.recipe_hash);
     model_->set_metadata("mcompress.input_hash", report_.input_hash);
     model_->set_metadata("mcompress.seed", std::to_string(recipe_.seed));
+    if (!report_.costs.hash.empty()) model_->set_metadata("mcompress.costs", report_.costs.hash);
   }
 
   Validate validate() const {
@@ -318,7 +356,7 @@ class Run {
   }
 
   void measure_written(Model& written) {
-    report_.output_hash = support::hash_file(output_path_).hex();
+    report_.output_hash = support::hash_file(output_path_).labelled();
     report_.size_after =
         size_figure(written, runs_ ? context_->sample_types(written) : ValueTypes());
     context_->forget_types();
@@ -382,6 +420,8 @@ class Run {
   RunReport report_;
   std::optional<Model> baseline_, model_;
   bool runs_ = true;
+  std::optional<RunCosts> costs_;
+  bool plan_checked_ = false;
   DataRoles roles_;
   std::optional<Feeds> sample_;
   bool has_real_sample_ = false;

@@ -28,6 +28,8 @@ struct RunOptions {
   bool measure_latency = true;
   bool measure_layers = true;                       ///< per-layer time and SQNR of the written file
   std::optional<std::filesystem::path> keep_steps;  ///< folder for the model after each step
+  std::filesystem::path cost_folder;                ///< of the user's cost tables; "": none
+  bool measure_costs = false;                       ///< measure what the cost table lacks, and keep it
   std::filesystem::path self_program;               ///< the mcompress program, for figures of a session in a child
   SaveOptions save;
 };

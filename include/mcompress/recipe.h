@@ -45,6 +45,19 @@ struct StepSpec {
   std::vector<StepSpec> steps = {};   ///< of a composite step
 };
 
+/// A file with one line a layer (`plan: FILE`): what each layer becomes. Reading a recipe works it into
+/// the steps; what is left of it is for finding lines that name no layer.
+struct LayerPlan {
+  struct Line {
+    std::string layer;   ///< name or output of a layer, or a glob over them
+    std::string choice;  ///< "float", or one of the plan's `choices`
+    SourceLocation where;
+  };
+  std::string file;
+  std::vector<Line> lines;
+  std::vector<std::string> passes;  ///< that its choices run
+};
+
 /// A recipe as written, every default filled in where it is not a pass option.
 struct Recipe {
   int version = 1;
@@ -59,6 +72,8 @@ struct Recipe {
   std::vector<LimitSpec> constraints;
   bool encode = true;               ///< encode-weights at the end (rules.md 14)
   std::string effort = "normal";    ///< quick, normal, thorough
+  std::filesystem::path costs;      ///< `costs: FILE`, a cost table; "": of this machine, else built in
+  std::optional<LayerPlan> plan;
   std::string runtime;              ///< reserved: the oldest runtime that the output must load in; no key sets it yet
 };
 

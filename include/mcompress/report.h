@@ -91,6 +91,18 @@ struct EnvironmentReport {
   int threads = 1;
 };
 
+/// What decisions about time were read from.
+struct CostFigure {
+  std::string name;            ///< path of the cost table, or "built-in cpu"
+  std::string hash;            ///< of the table's file; "" for built-in costs
+  uint64_t entries = 0;
+  uint64_t measured = 0;       ///< units of the model that this run measured
+  /// With units measured: what the table says of the model against the model itself. Units in float, and
+  /// what running all of them in INT8 saves.
+  std::optional<double> float_predicted_ms, float_measured_ms;
+  std::optional<double> saving_predicted_ms, saving_measured_ms;
+};
+
 /// Everything known of a run; plain, so that printing needs no computing.
 struct RunReport {
   std::string command;          ///< run, evaluate, compare, inspect
@@ -104,6 +116,7 @@ struct RunReport {
   bool dry_run = false;         ///< a plan: nothing was computed or written
   uint64_t seed = 0;
   EnvironmentReport environment;
+  CostFigure costs;
   SizeFigure size_before, size_after;
   std::optional<MetricFigure> metric_baseline;  ///< input model on the data that the steps are judged by
   std::optional<MetricFigure> metric_before, metric_after;  ///< on the evaluation data
@@ -215,6 +228,50 @@ struct EvaluateReport {
 
 /// Version of the JSON report's schema (src/report/report.schema.json).
 constexpr int kReportSchemaVersion = 1;
+/// One layer (or block) changed in one way, everything else as it was.
+struct SensitivityChange {
+  std::string choice;                            ///< "int8", "int4", or a pass
+  bool applied = false;
+  std::string reason;                            ///< why not
+  /// At the model's outputs: divergence of probabilities in nats, or noise over signal.
+  std::optional<double> damage;
+  std::optional<double> sqnr_db;                 ///< of the worst output
+  std::optional<double> metric_drop, metric_drop_low, metric_drop_high;  ///< as in RunReport
+  std::optional<int64_t> bytes_saved;            ///< of the file
+  std::optional<double> microseconds_saved;      ///< by the cost table
+};
+
+struct SensitivityLayer {
+  std::string name, op, output;
+  std::vector<std::string> members;              ///< names of the layers of a block; of a layer, itself
+  std::vector<SensitivityChange> changes;        ///< in the order of the choices
+  std::string chosen;                            ///< what the plan says: a choice, or "float"
+};
+
+struct SensitivityChoice {
+  std::string name, pass, options;               ///< options on one line
+};
+
+/// Which layer hurts, for which option: `mcompress sensitivity`.
+struct SensitivityReport {
+  std::string input, hash, recipe_name;
+  std::map<std::string, std::string> data;       ///< role -> description
+  std::string metric_reason;
+  std::optional<MetricFigure> metric;            ///< of the model before any change
+  uint64_t samples = 0;                          ///< that damage was measured on
+  uint64_t file_bytes = 0;                       ///< of the model after the recipe's exact steps
+  double tolerance = 0;                          ///< most damage that the plan may add up to
+  double planned_damage = 0;                     ///< sum over the layers of the plan
+  int64_t planned_bytes_saved = 0;
+  std::vector<SensitivityChoice> choices;
+  std::vector<SensitivityLayer> layers;          ///< the greatest damage first
+  std::string plan;                              ///< file that the plan was written to
+  CostFigure costs;
+  EnvironmentReport environment;
+  double seconds = 0;
+  std::vector<std::string> warnings;
+};
+
 
 struct TerminalStyle {
   bool color = false;
@@ -230,17 +287,20 @@ std::string render_terminal(const CompareReport& report, const TerminalStyle& st
 std::string render_terminal(const EvaluateReport& report, const TerminalStyle& style = {});
 /// For a pull request: the verdict first, details folded.
 std::string render_markdown(const RunReport& report);
+std::string render_terminal(const SensitivityReport& report, const TerminalStyle& style = {});
 std::string render_markdown(const InspectReport& report);
 std::string render_markdown(const CompareReport& report);
 std::string render_markdown(const EvaluateReport& report);
 /// Stable key order, two-space indent, ends with a newline. Every key is always there; a figure that
 /// was not measured, or is not finite, is null.
+std::string render_markdown(const SensitivityReport& report);
 std::string render_json(const RunReport& report);
 std::string render_json(const InspectReport& report);
 std::string render_json(const CompareReport& report);
 std::string render_json(const EvaluateReport& report);
 /// The text of the JSON schema (draft 2020-12) that every `render_json` obeys.
 std::string report_json_schema();
+std::string render_json(const SensitivityReport& report);
 /// Writes by extension: .json, .md; throws kUsage for another one, kRuntime when it cannot write.
 /// An existing report is replaced.
 void write_report(const RunReport& report, const std::string& path);
@@ -249,5 +309,6 @@ void write_report(const CompareReport& report, const std::string& path);
 void write_report(const EvaluateReport& report, const std::string& path);
 /// Complaint about an extension that write_report would refuse, or ""; for failing before the work.
 std::string check_report_path(const std::string& path);
+void write_report(const SensitivityReport& report, const std::string& path);
 
 }  // namespace mcompress

@@ -115,9 +115,9 @@ class Measuring {
     } else {
       table_.set(quantization::layer_key(unit.layer, quantization::rows_of(unit), one.form), mine);
     }
-    if (one.form != LayerForm::kStaticInt8 || unit.kind == UnitKind::kMaxPool) return;
+    if (one.form != LayerForm::kStaticInt8) return;
     const bool spatial = !feeds.empty() && feeds.front().tensor.shape().size() >= 3;
-    // An Add quantizes two values.
+    // An Add quantizes two values. What is quantized before a pool is what its convolution reads.
     const double inputs = static_cast<double>(std::max<size_t>(1, feeds.size()));
     add(quantization::quantize_key(elements_of(feeds), spatial), run * shares.quantize / inputs);
     if (quantization::leaves_int8(unit)) {

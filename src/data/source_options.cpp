@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "data/names.h"
+#include "mcompress/data_options.h"
 #include "mcompress/error.h"
 #include "support/did_you_mean.h"
 
@@ -220,4 +221,30 @@ std::optional<std::pair<int64_t, int64_t>> SourceOptions::height_width(const std
 }
 
 }  // namespace data
+
+std::string data_option_problem(const std::string& name, const std::string& value) {
+  DataSource source;
+  source.options[name] = value;
+  for (const std::string_view kind : data_kinds()) {
+    const auto options = data_options(kind);
+    if (std::none_of(options.begin(), options.end(),
+                     [&](const DataOption& option) { return option.name == name; })) {
+      continue;
+    }
+    try {
+      const data::SourceOptions read(source, kind);
+      bool single = false;
+      if (name == "limit" || name == "count") read.integer(name, 1);
+      if (name == "seed") read.integer(name, 0);
+      if (name == "scale" || name == "shift" || name == "low" || name == "high") read.number(name);
+      if (name == "mean" || name == "std") read.numbers(name);
+      if (name == "resize" || name == "crop") read.height_width(name, single);
+    } catch (const Error& error) {
+      return error.message().substr(std::string_view(": ").size());
+    }
+    return "";
+  }
+  return "";
+}
+
 }  // namespace mcompress

@@ -70,6 +70,7 @@ StepRunner::Next StepRunner::run_list(Model& model, const std::vector<StepSpec>&
 StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const std::string& label,
                                       std::vector<StepReport>& reports) {
   check_interrupt();
+  if (before_step_) before_step_(model, step);
   Model before = model.clone();
   context_.set_step(++step_count_);
   StepReport report;

@@ -37,6 +37,10 @@ class StepRunner {
   void on_step(std::function<void(const Model&, const StepReport&)> callback) {
     on_step_ = std::move(callback);
   }
+  /// Called before each step with the model as it is then.
+  void before_step(std::function<void(Model&, const StepSpec&)> callback) {
+    before_step_ = std::move(callback);
+  }
   /// Runs all; appends to `reports`. Returns false when a gate stopped the run: `model` is then the
   /// best so far, the state before the step that failed.
   bool run(Model& model, const std::vector<StepSpec>& steps, std::vector<StepReport>& reports);
@@ -58,6 +62,7 @@ class StepRunner {
   PassContext& context_;
   StepJudge& judge_;
   std::function<void(const Model&, const StepReport&)> on_step_;
+  std::function<void(Model&, const StepSpec&)> before_step_;
   std::vector<PassContext::Decision> decisions_;
   size_t step_count_ = 0;
 };

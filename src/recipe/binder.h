@@ -54,7 +54,25 @@ class Binder {
   void report(const SourceLocation& where, std::string message, std::string hint = "");
   /// Absolute path of what a recipe names: relative to its folder, or to the current folder when it
   /// comes from the command line. Reports what does not exist.
-  std::filesystem::path resolve(const std::string& owner, const ConfigValue& value);
+  std::filesystem::path resolve(const std::string& owner, const ConfigValue& value,
+                                bool must_exist = true);
+  std::filesystem::path bind_file(const std::string& key, const ConfigValue& value);
+
+  // layer_plan.cpp
+  struct Choice {
+    std::string name;
+    StepSpec step;
+  };
+  /// Reads the file and puts its lines into the steps: a step whose pass some choice runs becomes
+  /// one step for each such choice, on the layers that have it.
+  void bind_plan(const ConfigValue& value, Recipe& recipe);
+  std::vector<Choice> bind_choices(const ConfigValue& root);
+  std::vector<StepSpec> planned(const std::vector<StepSpec>& steps, const LayerPlan& plan,
+                                const std::vector<Choice>& choices);
+  std::vector<StepSpec> planned(const StepSpec& step, const LayerPlan& plan,
+                                const std::vector<Choice>& choices);
+  void require_steps(const std::vector<StepSpec>& steps, const LayerPlan& plan,
+                     const std::vector<Choice>& choices);
 
   const PassRegistry& passes_;
   std::filesystem::path folder_;

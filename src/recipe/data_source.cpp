@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "mcompress/data_options.h"
 #include "recipe/binder.h"
 #include "recipe/names.h"
 #include "support/did_you_mean.h"
@@ -111,7 +112,9 @@ void Binder::bind_source_path(const std::string& role, const std::string& key,
                               const ConfigValue& value, DataSource& source) {
   if (key == "random") {
     // There is no file: what stands here are the options, or the number of samples alone.
-    if (value.kind == Kind::kScalar) source.options["count"] = value.scalar;
+    if (value.kind == Kind::kScalar) {
+      bind_source_option(role, {"count", value.where, value}, source);
+    }
     for (const ConfigValue::Entry& entry : value.map) bind_source_option(role, entry, source);
     return;
   }
@@ -155,6 +158,10 @@ void Binder::bind_source_option(const std::string& role, const ConfigValue::Entr
   if (!text) {
     report(entry.value.where,
            fmt::format("{}: '{}' has no value that can be read", role, entry.key));
+    return;
+  }
+  if (const std::string problem = data_option_problem(entry.key, *text); !problem.empty()) {
+    report(entry.value.where, role + ": " + problem);
     return;
   }
   source.options[entry.key] = *text;

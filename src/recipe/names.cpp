@@ -19,6 +19,8 @@ const std::vector<KeyInfo>& top_keys() {
       {"constraints", "Limits for the whole run; a failed one is exit code 1"},
       {"encode", "Store each weight in its smallest lossless form at the end"},
       {"effort", "Budget for recovery after quantization; steps may set their own"},
+      {"costs", "Cost table that decisions about time read; that of this machine without one"},
+      {"plan", "File with one line a layer, as mcompress sensitivity writes it"},
   };
   return kKeys;
 }

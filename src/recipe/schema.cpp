@@ -226,6 +226,7 @@ std::string recipe_json_schema(const PassRegistry& passes) {
     if (name == "steps")
       properties[name] = {{"type", "array"}, {"items", ref("step")}, {"minItems", 1}};
     if (name == "constraints") properties[name] = ref("limits");
+    if (name == "costs" || name == "plan") properties[name] = {{"type", "string"}};
     for (const OptionInfo& info : scalars.infos()) {
       if (info.name == name) properties[name] = option_schema(info, false);
     }

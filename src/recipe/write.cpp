@@ -161,6 +161,8 @@ std::string write_recipe(const Recipe& recipe, const PassRegistry& passes) {
   const auto add = [&](std::string_view key, const std::string& value) {
     text += fmt::format("{}: {}\n", key, value);
   };
+  // The steps say it already: reading them and the plan would be too much.
+  if (recipe.plan) text += fmt::format("# the steps follow the plan {}\n", recipe.plan->file);
   add("version", std::to_string(recipe.version));
   if (!recipe.name.empty()) add("name", text_value(recipe.name));
   if (!recipe.summary.empty()) add("summary", text_value(recipe.summary));
@@ -176,6 +178,7 @@ std::string write_recipe(const Recipe& recipe, const PassRegistry& passes) {
   if (!recipe.constraints.empty()) add("constraints", "{" + limits_flow(recipe.constraints) + "}");
   add("encode", recipe.encode ? "true" : "false");
   add("effort", recipe.effort);
+  if (!recipe.costs.empty()) add("costs", text_value(recipe.costs.string()));
   return text;
 }
 

@@ -371,6 +371,25 @@ std::vector<SkipGroup> group_skips(const std::vector<SkipRecord>& skips) {
   return groups;
 }
 
+std::string costs_text(const CostFigure& costs) {
+  if (costs.name.empty()) return "";
+  std::string text = "costs: " + costs.name;
+  if (!costs.hash.empty()) {
+    text += fmt::format(" ({}, {} lines", costs.hash, costs.entries);
+    if (costs.measured > 0) text += fmt::format(", {} units measured now", costs.measured);
+    text += ")";
+  }
+  if (costs.float_predicted_ms && costs.float_measured_ms) {
+    text += "; in float " + format_milliseconds(*costs.float_predicted_ms) + " predicted of " +
+            format_milliseconds(*costs.float_measured_ms) + " in the model";
+  }
+  if (costs.saving_predicted_ms && costs.saving_measured_ms) {
+    text += ", INT8 throughout saves " + format_milliseconds(*costs.saving_predicted_ms) +
+            " predicted, " + format_milliseconds(*costs.saving_measured_ms) + " measured";
+  }
+  return text;
+}
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   if (shape.empty()) return "scalar";
   std::string text;

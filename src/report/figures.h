@@ -86,6 +86,10 @@ struct SkipGroup {
 };
 std::vector<SkipGroup> group_skips(const std::vector<SkipRecord>& skips);
 
+/// "costs: table.json (xxh3-128:..., 45 lines, 12 units measured now); in float 3.21 ms predicted of
+/// 4.02 ms in the model, INT8 saves 1.91 ms predicted, 1.75 ms measured"; "" when nothing is known.
+std::string costs_text(const CostFigure& costs);
+
 /// "64x3x7x7"; unknown dimensions as "?"; "scalar" for rank 0.
 std::string shape_text(const std::vector<int64_t>& shape);
 /// The name of a layer, or of its output where it has none.

@@ -142,6 +142,39 @@ Json to_json(const EnvironmentReport& e) {
           {"threads", e.threads}};
 }
 
+Json to_json(const CostFigure& c) {
+  return {{"name", text(c.name)},
+          {"hash", text(c.hash)},
+          {"entries", c.entries},
+          {"measured", c.measured},
+          {"float_predicted_ms", number(c.float_predicted_ms)},
+          {"float_measured_ms", number(c.float_measured_ms)},
+          {"saving_predicted_ms", number(c.saving_predicted_ms)},
+          {"saving_measured_ms", number(c.saving_measured_ms)}};
+}
+
+Json to_json(const SensitivityChange& c) {
+  return {{"choice", c.choice},
+          {"applied", c.applied},
+          {"reason", text(c.reason)},
+          {"damage", number(c.damage)},
+          {"sqnr_db", number(c.sqnr_db)},
+          {"metric_drop", number(c.metric_drop)},
+          {"metric_drop_low", number(c.metric_drop_low)},
+          {"metric_drop_high", number(c.metric_drop_high)},
+          {"bytes_saved", c.bytes_saved ? Json(*c.bytes_saved) : Json(nullptr)},
+          {"microseconds_saved", number(c.microseconds_saved)}};
+}
+
+Json to_json(const SensitivityLayer& l) {
+  return {{"name", l.name},
+          {"op", text(l.op)},
+          {"output", l.output},
+          {"members", strings(l.members)},
+          {"chosen", l.chosen},
+          {"changes", list(l.changes, [](const SensitivityChange& c) { return to_json(c); })}};
+}
+
 Json to_json(const InspectValue& v) {
   return {{"name", v.name},
           {"type", v.type},
@@ -230,6 +263,7 @@ std::string render_json(const RunReport& r) {
   out["environment"] = to_json(r.environment);
   out["effective_recipe"] = text(r.effective_recipe);
   return dump(out);
+  out["costs"] = to_json(r.costs);
 }
 
 std::string render_json(const InspectReport& r) {
@@ -294,5 +328,30 @@ std::string render_json(const EvaluateReport& r) {
 }
 
 std::string report_json_schema() { return std::string(reporting::embedded_files().front().second); }
+
+std::string render_json(const SensitivityReport& r) {
+  Json out = heading("sensitivity");
+  out["input"] = r.input;
+  out["hash"] = text(r.hash);
+  out["recipe_name"] = text(r.recipe_name);
+  out["data"] = object(r.data);
+  out["metric_reason"] = text(r.metric_reason);
+  out["metric"] = to_json(r.metric);
+  out["samples"] = r.samples;
+  out["file_bytes"] = r.file_bytes;
+  out["tolerance"] = number(r.tolerance);
+  out["planned_damage"] = number(r.planned_damage);
+  out["planned_bytes_saved"] = r.planned_bytes_saved;
+  out["choices"] = list(r.choices, [](const SensitivityChoice& c) {
+    return Json{{"name", c.name}, {"pass", c.pass}, {"options", text(c.options)}};
+  });
+  out["layers"] = list(r.layers, [](const SensitivityLayer& l) { return to_json(l); });
+  out["plan"] = text(r.plan);
+  out["costs"] = to_json(r.costs);
+  out["seconds"] = measured(r.seconds);
+  out["warnings"] = strings(r.warnings);
+  out["environment"] = to_json(r.environment);
+  return dump(out);
+}
 
 }  // namespace mcompress

@@ -164,6 +164,9 @@ std::string run_facts(const RunReport& r) {
   if (r.seconds > 0) fact("time", format_seconds(r.seconds));
   if (r.peak_bytes > 0) fact("peak memory", format_bytes(r.peak_bytes));
   fact("measured with", escape(environment_text(r.environment)));
+  if (const std::string costs = costs_text(r.costs); !costs.empty()) {
+    text += "- " + escape(costs) + "\n";
+  }
   return text;
 }
 

@@ -227,6 +227,7 @@ void write_closing(TerminalWriter& out, const RunReport& r) {
   if (text.empty() && environment_text(r.environment).empty()) return;
   out.section("");
   if (!text.empty()) out.line(text, kFaint);
+  if (!r.costs.hash.empty()) out.line(costs_text(r.costs), kFaint);
   write_environment(out, r.environment);
 }
 

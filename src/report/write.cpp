@@ -32,5 +32,8 @@ void write_report(const CompareReport& report, const std::string& path) { write_
 void write_report(const EvaluateReport& report, const std::string& path) {
   write_any(report, path);
 }
+void write_report(const SensitivityReport& report, const std::string& path) {
+  write_any(report, path);
+}
 
 }  // namespace mcompress

@@ -142,6 +142,7 @@ struct OptionCase {
 };
 
 /// By "pass.option".
+    written.set_metadata("mcompress.costs", "");
 const std::map<std::string, OptionCase>& option_cases() {
   const auto step = [](const std::string& pass, const std::string& a, const std::string& b) {
     return OptionCase{fmt::format("{}: {{{}}}", pass, a), fmt::format("{}: {{{}}}", pass, b)};
@@ -341,6 +342,33 @@ TEST_F(RecipeKeys, GatesAndConstraints) {
                 gate("metric: \">= 1000\", on-fail: roll-back"));
   const auto constraint = [](const std::string& text) {
     return "metric: cosine\n" + std::string(kData) +
+TEST_F(RecipeKeys, OneLineOfACostTable) {
+  const auto table = [&](const std::string& name, int in_int8) {
+    testing::write_bytes(
+        path(name),
+        "{\"schema\": \"mcompress-costs\", \"schema_version\": 1, \"cpu\": \"\", "
+        "\"instruction_sets\": \"\", \"runtime\": \"1\", \"threads\": 1, \"nanoseconds\": {\n"
+        "\"Conv 32x16x3x3 rows 64: float\": 900000,\n\"Conv 32x16x3x3 rows 64: static int8\": " +
+            std::to_string(in_int8) + "}}");
+    return kData + std::string("steps: [{quantize-static: {effort: quick}}]\ncosts: ") + name + "\n";
+  };
+  expect_effect(table("fast.json", 1000), table("slow.json", 800000000));
+}
+
+TEST_F(RecipeKeys, LinesOfAPlan) {
+  const auto plan = [&](const std::string& name, const std::string& layer,
+                        const std::string& choice) {
+    testing::write_bytes(path(name), "choices: {half: {prune-magnitude: {sparsity: 0.5}}, "
+                                     "most: {prune-magnitude: {sparsity: 0.9}}}\nlayers: {\"" +
+                                         layer + "\": " + choice + "}\n");
+    return "steps: [prune-magnitude]\nencode: false\nplan: " + name + "\n";
+  };
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m2", "half"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "most"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "float"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m9", "half"));
+}
+
            std::string("steps: [{prune-magnitude: {sparsity: 0.95}}]\nconstraints: {") + text +
            "}\n";
   };

@@ -48,8 +48,13 @@ class CliTest : public ::testing::Test {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "mcompress-cli-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
+    // Cost tables of whoever runs the tests must not decide anything here.
+    setenv("XDG_CACHE_HOME", (folder_.string() + ".cache").c_str(), 1);
   }
-  ~CliTest() override { std::filesystem::remove_all(folder_); }
+  ~CliTest() override {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::remove_all(folder_.string() + ".cache");
+  }
 
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
   /// Names in the folder, sorted: to see that nothing was left behind.

@@ -74,6 +74,9 @@ void RecipeOptions::declare_recipe(Arguments& arguments) {
   arguments.text("--seed", seed, "Seed of everything random", "N");
   arguments.text("--effort", effort,
                  "Budget for recovery after quantization: quick, normal, thorough", "EFFORT");
+  arguments.text("--costs", costs,
+                 "Cost table that decisions about time read; that of this machine without it",
+                 "FILE");
 }
 
 std::vector<std::string> RecipeOptions::overrides(const std::string& default_role) const {
@@ -87,6 +90,7 @@ std::vector<std::string> RecipeOptions::overrides(const std::string& default_rol
   if (!seed.empty()) result.push_back("--seed " + seed);
   if (!target.empty()) result.push_back("--target " + target);
   if (!effort.empty()) result.push_back("--effort " + effort);
+  if (!costs.empty()) result.push_back("--costs " + costs);
   return result;
 }
 

@@ -33,6 +33,7 @@ struct RecipeOptions {
   std::string seed;
   std::string target;
   std::string effort;
+  std::string costs;
 
   /// --data and --metric, and --set for the options of data.
   void declare_data(Arguments& arguments, const std::string& default_role);

@@ -22,6 +22,10 @@ void declare(CLI::App& app, Action& chosen) {
   add_inspect(app, chosen);
   add_evaluate(app, chosen);
   add_compare(app, chosen);
+  add_calibrate(app, chosen);
+  add_pack(app, chosen);
+  add_unpack(app, chosen);
+  add_sensitivity(app, chosen);
   add_passes(app, chosen);
   add_recipe(app, chosen);
   add_session_figures(app, chosen);

@@ -19,6 +19,8 @@ TEST(ReportGolden, inspect) { compare_formats("inspect", sample_inspect()); }
 TEST(ReportGolden, compare) { compare_formats("compare", sample_compare()); }
 TEST(ReportGolden, evaluate) { compare_formats("evaluate", sample_evaluate()); }
 
+TEST(ReportGolden, sensitivity) { compare_formats("sensitivity", sample_sensitivity()); }
+
 TEST(ReportGolden, run_explained_on_a_narrow_terminal) {
   TerminalStyle style;
   style.explain = true;

@@ -63,6 +63,8 @@ TEST(JsonReport, obeys_its_schema) {
   EXPECT_THAT(problems(render_json(CompareReport())), IsEmpty());
   EXPECT_THAT(problems(render_json(sample_evaluate())), IsEmpty());
   EXPECT_THAT(problems(render_json(EvaluateReport())), IsEmpty());
+  EXPECT_THAT(problems(render_json(sample_sensitivity())), IsEmpty());
+  EXPECT_THAT(problems(render_json(SensitivityReport())), IsEmpty());
 }
 
 TEST(JsonReport, every_golden_obeys_the_schema) {

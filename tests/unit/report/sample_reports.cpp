@@ -208,4 +208,49 @@ EvaluateReport sample_evaluate() {
   return r;
 }
 
+namespace {
+
+SensitivityChange change(const std::string& choice, double damage, double sqnr_db, double drop,
+                         int64_t bytes, std::optional<double> microseconds) {
+  SensitivityChange result;
+  result.choice = choice;
+  result.applied = true;
+  result.damage = damage;
+  result.sqnr_db = sqnr_db;
+  result.metric_drop = drop;
+  result.metric_drop_low = drop - 0.01;
+  result.metric_drop_high = drop + 0.01;
+  result.bytes_saved = bytes;
+  result.microseconds_saved = microseconds;
+  return result;
+}
+
+}  // namespace
+
+SensitivityReport sample_sensitivity() {
+  SensitivityReport r;
+  r.input = "models/ocr-recognition.onnx";
+  r.recipe_name = "int8";
+  r.data = {{"calibration", "calib.npz (240 of 300 samples, the others decide)"}};
+  r.metric = exact(0.865, 0.843, 0.885);
+  r.samples = 60;
+  r.file_bytes = 10'820'331;
+  r.tolerance = 0.01;
+  r.planned_damage = 0.0007;
+  r.planned_bytes_saved = 3'100'000;
+  r.choices = {{"int8", "quantize-static", "where: everywhere"}, {"int4", "quantize-weights", ""}};
+  r.layers = {{"p2o.Conv.1", "Conv", "conv_1.tmp", {"p2o.Conv.1"},
+               {change("int8", 0.12, 9.1, 0.031, 4'310, 21.4),
+                change("int4", 0.02, 17.0, 0, 5'120, {})}, "float"},
+              {"", "MatMul", "linear_9.tmp", {"linear_9.tmp"},
+               {change("int8", 0.0007, 31.6, -0.001, 3'100'000, 180), {}}, "int8"}};
+  r.layers[1].changes[1].choice = "int4";
+  r.layers[1].changes[1].reason = "its weight is no matrix";
+  r.plan = "plan.yaml";
+  r.costs = {"costs.json", "xxh3-128:0123", 212, 12, 30.1, 41.3, 12.2, 11.8};
+  r.environment = environment();
+  r.seconds = 21.5;
+  return r;
+}
+
 }  // namespace mcompress::testing

@@ -12,5 +12,6 @@ RunReport bare_run();
 InspectReport sample_inspect();
 CompareReport sample_compare();
 EvaluateReport sample_evaluate();
+SensitivityReport sample_sensitivity();
 
 }  // namespace mcompress::testing

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/compare.h"
+
 #include "command.h"
+#include "compare_options.h"
 #include "inputs.h"
 #include "log.h"
 #include "output.h"
@@ -22,13 +24,9 @@ struct CompareCommand {
     output.apply();
     reports.check();
     const Recipe recipe = recipe_of_command_line(recipes, kRole);
-    CompareOptions options;
-    options.threads = models.thread_count();
     LoadedModel first{a, models.load(a)};
     LoadedModel second{b, models.load(b)};
-    options.runtime = models.open_runtime();
-    options.progress = output.make_progress();
-    options.self_program = "/proc/self/exe";
+    CompareOptions options = compare_options(models, output);
     const CompareReport report = compare_models(first, second, recipe, options);
     options.progress.reset();
     deliver(report, reports, output, explain);

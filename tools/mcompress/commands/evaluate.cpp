@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "command.h"
+#include "compare_options.h"
 #include "inputs.h"
 #include "log.h"
 #include "output.h"
@@ -23,14 +24,10 @@ struct EvaluateCommand {
     output.apply();
     reports.check();
     const Recipe recipe = recipe_of_command_line(recipes, kRole);
-    CompareOptions options;
-    options.threads = models.thread_count();
     LoadedModel loaded{model, models.load(model)};
     std::optional<LoadedModel> base;
     if (!reference.empty()) base.emplace(LoadedModel{reference, models.load(reference)});
-    options.runtime = models.open_runtime();
-    options.progress = output.make_progress();
-    options.self_program = "/proc/self/exe";
+    CompareOptions options = compare_options(models, output);
     const EvaluateReport report = evaluate_model(loaded, base ? &*base : nullptr, recipe, options);
     options.progress.reset();
     deliver(report, reports, output, false);

@@ -2,11 +2,17 @@
 #include <filesystem>
 #include <map>
 
+#include "archive/archive.h"
 #include "command.h"
 #include "inputs.h"
 #include "log.h"
 #include "mcompress/mcompress.h"
 #include "output.h"
+#include "support/file.h"
+#include "support/gzip_size.h"
+#include "support/hash.h"
+#include "support/temporary_files.h"
+#include "user_folders.h"
 
 namespace mcompress::tool {
 namespace {
@@ -22,7 +28,7 @@ const std::map<std::string, ExternalData> kExternalData{{"auto", ExternalData::k
 struct RunCommand {
   std::string model, recipe, output_file, keep_steps;
   std::string validate = "auto", external_data = "auto";
-  bool dry_run = false, explain = false, force = false;
+  bool dry_run = false, explain = false, force = false, measure = false;
   ModelOptions models;
   RecipeOptions recipes;
   ReportOptions reports;
@@ -33,6 +39,9 @@ struct RunCommand {
 
  private:
   std::filesystem::path output_path(const Recipe& used) const;
+  /// Compresses into `written`; where that is an archive, into a model beside it that is packed.
+  RunReport run_into(const std::filesystem::path& written, const Recipe& used,
+                     const RunOptions& options) const;
   /// Throws kUsage where one file would be written over another of this run.
   void refuse_report_as_output(const std::filesystem::path& written) const;
 };
@@ -43,7 +52,9 @@ void RunCommand::declare(Arguments& arguments) {
                  "Recipe file, or the name of a built-in recipe (mcompress recipe list)", "RECIPE",
                  true);
   arguments.text("-o,--output", output_file,
-                 "Where to write; MODEL.RECIPE.onnx in the current folder without it", "OUTPUT");
+                 "Where to write; MODEL.RECIPE.onnx in the current folder without it. NAME.mcz is "
+                 "packed (mcompress unpack)",
+                 "OUTPUT");
   arguments.flag("--force", force, "Overwrite OUTPUT and kept steps");
   recipes.declare_data(arguments, "");
   recipes.declare_recipe(arguments);
@@ -51,6 +62,8 @@ void RunCommand::declare(Arguments& arguments) {
   arguments.flag("--dry-run", dry_run, "Show the plan with predicted sizes, compute nothing");
   arguments.flag("--explain", explain, "List every layer left alone, and why");
   arguments.text("--keep-steps", keep_steps, "Keep the model after each step in a folder", "DIR");
+  arguments.flag("--measure", measure,
+                 "Measure what the cost table lacks of this model, and keep it in the table");
   arguments.choice(
       "--validate", validate,
       "Last check of the output in fresh sessions; auto: full below 1 GiB, else layers",
@@ -96,6 +109,24 @@ void RunCommand::refuse_report_as_output(const std::filesystem::path& written) c
   }
 }
 
+RunReport RunCommand::run_into(const std::filesystem::path& written, const Recipe& used,
+                               const RunOptions& options) const {
+  if (written.extension() != ".mcz") {
+    return compress(model, written, used, builtin_passes(), options);
+  }
+  support::require_writable(written, force);
+  const support::TemporaryFile folder = support::TemporaryFile::beside(written);
+  const auto plain = folder.path() / written.filename().replace_extension(".onnx");
+  if (!dry_run) std::filesystem::create_directory(folder.path());
+  RunReport report = compress(model, dry_run ? written : plain, used, builtin_passes(), options);
+  report.output = written.string();
+  if (dry_run) return report;
+  report.size_after.file_bytes = archive::pack(plain, written, force).packed_bytes;
+  report.size_after.gzip_bytes = support::gzip_size(written);
+  report.output_hash = support::hash_file(written).labelled();
+  return report;
+}
+
 int RunCommand::run() const {
   output.apply();
   reports.check();
@@ -109,11 +140,13 @@ int RunCommand::run() const {
   options.progress = output.make_progress();
   options.freeze_inputs = models.freeze_inputs;
   options.validate = kValidate.at(validate);
+  options.cost_folder = cost_folder();
+  options.measure_costs = measure;
   if (!keep_steps.empty()) options.keep_steps = keep_steps;
   options.self_program = "/proc/self/exe";
   options.save.external_data = kExternalData.at(external_data);
   options.save.overwrite = force;
-  const RunReport report = compress(model, written, used, builtin_passes(), options);
+  const RunReport report = run_into(written, used, options);
   options.progress.reset();
   deliver(report, reports, output, explain);
   return report.failed ? static_cast<int>(ErrorCode::kGate) : 0;
