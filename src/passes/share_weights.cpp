@@ -5,15 +5,24 @@
 //   Before:  y = MatMul(x, W)    W = [0.11, 0.09, 0, -0.52, -0.48]
 //   After:   y = MatMul(x, W)    W = [0.10, 0.10, 0, -0.50, -0.50]        (values: 2)
 //
-// Minimises the sum over weights of (w - c(w))^2 over all codebooks of that size: the global
-// optimum, which one dimension allows (Wang and Song 2011; Gronlund et al., arXiv 1701.07204).
+// Without calibration data: the codebook of least squared error, the global optimum that one dimension
+// allows (Wang and Song 2011; Gronlund et al., arXiv 1701.07204). With it: the least squared error of
+// the layer's output. The codebook starts from k-means weighted by the second moments of the inputs,
+// codes are chosen so that later weights make up for earlier ones (GPTQ, then weight by weight), the
+// values are refitted by least squares, and the bias takes up the mean (numerics/obs_solver.h).
+//
 // Zeros stay zeros and are a value of their own, beside `values` others: 15 and the zero fit into
-// codes of 4 bits. The file shrinks when encode-weights stores codes and codebook. Layers that
-// share a weight go on sharing it.
+// codes of 4 bits. scope: channel gives each output a scale over the layer's codebook, which then is
+// of 8-bit integers (stored as such, folds at load); scope: model is one codebook for all selected
+// layers. encode-weights stores codes and codebook. Layers that share a weight go on sharing it.
 //
 // Refuses: weights with no more distinct values than asked for, quantized weights, weights that
 // unselected nodes read too, NaN and infinities.
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,11 +32,19 @@
 #include "mcompress/pass_context.h"
 #include "numerics/kmeans.h"
 #include "pass/register.h"
+#include "quantization/layer_fit.h"
 
 namespace mcompress::passes {
 namespace {
 
 using numerics::KMeansMethod;
+using quantization::LayerFit;
+
+enum class Scope { kTensor, kChannel, kModel };
+enum class Fit { kAuto, kWeights, kOutputs };
+
+/// Codebooks of scope: channel are whole multiples of their largest value over this.
+constexpr int kCodebookSteps = 127;
 
 class ShareWeights : public LayerPass {
  public:
@@ -45,6 +62,14 @@ class ShareWeights : public LayerPass {
     o.add("values", values_,
           "Distinct values of a weight, zero left out; 2^b - 1 fill codes of b bits")
         .range(1, 255);
+    o.add("scope", scope_,
+          {{"tensor", Scope::kTensor}, {"channel", Scope::kChannel}, {"model", Scope::kModel}},
+          "A codebook for each layer, one with a scale for each output, or one for all layers");
+    o.add("fit", fit_,
+          {{"auto", Fit::kAuto}, {"weights", Fit::kWeights}, {"outputs", Fit::kOutputs}},
+          "Least error of the weights, or of the outputs on calibration data; auto: outputs where "
+          "there is data");
+    o.add("damping", damping_, "Added to the diagonal of X^T X, as a part of its mean").range(0, 1);
     o.add("method", method_,
           {{"auto", KMeansMethod::kAuto},
            {"exact", KMeansMethod::kExact},
@@ -52,10 +77,26 @@ class ShareWeights : public LayerPass {
           "Global optimum, or the one over 65536 bins, which is faster; auto: by the number of "
           "weights");
   }
+  std::string check_options() const override {
+    if (scope_ != Scope::kChannel || values_ <= kCodebookSteps) return "";
+    return fmt::format("scope: channel has at most {} values", kCodebookSteps);
+  }
 
  protected:
-  void prepare(Model&, PassContext&, std::vector<Layer>& selected) override {
+  void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override {
     editor_ = analysis::WeightEditor(selected);
+    const std::vector<Layer> layers = usable_layers(selected);
+    if (scope_ == Scope::kModel) cluster_together(layers);
+    if (fit_ == Fit::kWeights || (fit_ == Fit::kAuto && !context.has_calibration())) return;
+    std::vector<Layer> matrices;
+    for (const Layer& layer : layers) {
+      if (analysis::LayerMatrix::obstacle(layer).empty()) matrices.push_back(layer);
+    }
+    // A layer that has no moments keeps the codebook of its weights.
+    context.calibration().moments(model, matrices,
+                                  [&](size_t i, std::span<const LayerMoments> groups) {
+                                    fit_outputs(matrices[i], groups);
+                                  });
   }
 
   bool run_on_layer(Layer& layer, PassContext& context) override {
@@ -67,33 +108,148 @@ class ShareWeights : public LayerPass {
     const Tensor weight = editor_.read(layer);
     const std::vector<float> before = weight.to_float();
     refuse_useless(weight, before);
-
-    const numerics::Codebook codebook =
-        numerics::cluster_values(before, {codes(before), true, method_});
-    std::vector<uint8_t> assigned(before.size());
-    numerics::CodeAssigner(codebook).assign(before, assigned);
-    std::vector<float> after(before.size());
-    numerics::decode_codes(assigned, codebook.values, after);
-
-    const Tensor shared = Tensor::from(weight.shape(), after).cast(weight.type());
-    const ValueRef value = editor_.write(layer, shared);
+    context.count("weights", weight.count());
+    auto fitted = fitted_.find(layer.output);
+    if (fitted == fitted_.end()) {
+      fitted = fitted_.emplace(layer.output, fit_weights(layer, weight, before)).first;
+    }
+    Solution& solution = fitted->second;
+    context.decided(layer, {.method = method_name(), .detail = solution.detail});
+    quantization::shift_bias(layer, solution.bias_shift);
+    editor_.set_done(layer);
+    if (solution.integers) {
+      quantization::store_scaled(layer, *solution.integers);
+      return true;
+    }
+    const bool changed = !(solution.weight == weight);
+    const ValueRef value = changed ? editor_.write(layer, solution.weight) : layer.weight;
     analysis::record_constraint(layer.node.graph().model(), value, ConstraintKind::kCodebook,
                                 info().name);
-    context.count("weights", weight.count());
-    context.decided(
-        layer, {.method = method_name(), .detail = describe_error(before, codebook.squared_error)});
-    return true;
+    return changed || !solution.bias_shift.empty();
   }
 
  private:
+  struct Solution {
+    Tensor weight;
+    std::optional<forms::QuantizedWeight> integers;  ///< in the weight's place
+    std::vector<float> bias_shift;
+    std::string detail;
+  };
+
   std::string method_name() const { return fmt::format("codebook of {}", values_); }
 
   /// The zero gets a code only where there is one.
   int codes(const std::vector<float>& weights) const {
-    for (const float w : weights) {
-      if (w == 0.0F) return values_ + 1;
+    return values_ + (std::find(weights.begin(), weights.end(), 0.0F) != weights.end() ? 1 : 0);
+  }
+
+  /// Each weight once, without those that the loop over layers refuses.
+  std::vector<Layer> usable_layers(const std::vector<Layer>& selected) const {
+    std::vector<Layer> layers;
+    std::set<std::pair<const Graph*, std::string>> seen;
+    for (const Layer& layer : selected) {
+      if (!seen.insert({&layer.weight.scope(), layer.weight.name()}).second) continue;
+      try {
+        const Tensor weight = editor_.read(layer);
+        refuse_useless(weight, weight.to_float());
+        layers.push_back(layer);
+      } catch (const Unsupported&) {
+        continue;
+      }
     }
-    return values_;
+    return layers;
+  }
+
+  void cluster_together(const std::vector<Layer>& layers) {
+    std::vector<std::vector<float>> parts;
+    for (const Layer& layer : layers) parts.push_back(editor_.read(layer).to_float());
+    const std::vector<std::span<const float>> views(parts.begin(), parts.end());
+    if (!parts.empty()) common_ = numerics::cluster_values(views, {values_ + 1, true, method_});
+    common_.has_zero_code = true;
+    if (common_.values.empty() || common_.values.front() != 0) {
+      common_.values.insert(common_.values.begin(), 0.0F);
+    }
+  }
+
+  bool has_scales(const Layer& layer) const {
+    return scope_ == Scope::kChannel && layer.kind != LayerKind::kConvTranspose &&
+           layer.weight_input == 1;
+  }
+
+  /// Error-compensated, on the layer's output.
+  void fit_outputs(const Layer& layer, std::span<const LayerMoments> groups) {
+    const LayerFit fit(layer, editor_.read(layer), groups);
+    const std::vector<numerics::LayerProblem> problems = fit.problems();
+    numerics::ObsLayer solver(
+        problems, numerics::obs_options(fit.inputs(), fit.groups() * fit.outputs(), damping_));
+    if (!solver.usable()) return;
+    solver.keep_zeros();
+    const std::vector<float> before = solver.weights();
+    numerics::SharedGrid grid;
+    const bool scaled = has_scales(layer);
+    if (scaled) grid.scales = quantization::output_scales(before, fit.inputs(), fit.outputs());
+    if (scope_ == Scope::kModel) {
+      grid.values.assign(common_.values.begin() + 1, common_.values.end());
+      grid.refit_values = false;
+    } else {
+      grid.values = quantization::codebook_values(before, solver.importance(), fit.outputs(),
+                                                  grid.scales, values_);
+    }
+    if (grid.values.empty()) return;
+    if (scaled) grid.whole_steps = kCodebookSteps;
+    grid.refit_scales = scaled;
+    grid = solver.round(grid);
+    const std::vector<float> changed = solver.weights();
+    Solution& solution = fitted_[layer.output];
+    solution.bias_shift = fit.bias_shift(changed);
+    if (scaled) {
+      solution.integers = fit.quantized(changed, grid);
+    } else {
+      solution.weight = fit.weight(changed);
+    }
+    const double energy = solver.energy();
+    solution.detail =
+        fmt::format("output error {:.2g} %", energy > 0 ? 100 * solver.error() / energy : 0);
+  }
+
+  /// The codebook of least error of the weights.
+  Solution fit_weights(const Layer& layer, const Tensor& weight, const std::vector<float>& before) const {
+    Solution solution;
+    if (has_scales(layer) && analysis::LayerMatrix::obstacle(layer).empty()) {
+      return fit_scaled(layer, weight);
+    }
+    const numerics::Codebook codebook =
+        scope_ == Scope::kModel ? common_
+                                : numerics::cluster_values(before, {codes(before), true, method_});
+    std::vector<uint8_t> assigned(before.size());
+    numerics::CodeAssigner(codebook).assign(before, assigned);
+    std::vector<float> after(before.size());
+    numerics::decode_codes(assigned, codebook.values, after);
+    double error = 0;
+    for (size_t i = 0; i < after.size(); ++i) error += std::pow(before[i] - after[i], 2);
+    solution.weight = Tensor::from(weight.shape(), after).cast(weight.type());
+    solution.detail = describe_error(before, error);
+    return solution;
+  }
+
+  /// As if all inputs were alike and independent.
+  Solution fit_scaled(const Layer& layer, const Tensor& weight) const {
+    LayerMoments plain;
+    const analysis::LayerMatrix matrix(layer, weight.to_float());
+    plain.inputs = matrix.inputs();
+    plain.mean.assign(static_cast<size_t>(plain.inputs), 0.0);
+    plain.gram.assign(static_cast<size_t>(plain.inputs * plain.inputs), 0.0);
+    for (int64_t i = 0; i < plain.inputs; ++i) {
+      plain.gram[static_cast<size_t>(i * (plain.inputs + 1))] = 1;
+    }
+    const std::vector<LayerMoments> groups(static_cast<size_t>(matrix.groups()), plain);
+    ShareWeights copy(*this);
+    copy.fitted_.clear();
+    copy.fit_outputs(layer, groups);
+    const auto found = copy.fitted_.find(layer.output);
+    if (found == copy.fitted_.end()) throw Unsupported("its weights are all zero");
+    found->second.bias_shift.clear();
+    return found->second;
   }
 
   void refuse_useless(const Tensor& weight, const std::vector<float>& values) const {
@@ -116,8 +272,13 @@ class ShareWeights : public LayerPass {
   }
 
   int values_ = 15;
+  Scope scope_ = Scope::kTensor;
+  Fit fit_ = Fit::kAuto;
+  double damping_ = 0.05;
   KMeansMethod method_ = KMeansMethod::kAuto;
   analysis::WeightEditor editor_;
+  numerics::Codebook common_;                 ///< of scope: model
+  std::map<std::string, Solution> fitted_;    ///< on outputs, by the layer's output
 };
 
 }  // namespace

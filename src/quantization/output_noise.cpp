@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/output_noise.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "analysis/weight_editor.h"
+#include "mcompress/interrupt.h"
+#include "numerics/sparsity.h"
+
+namespace mcompress::quantization {
+namespace {
+
+constexpr size_t kSamples = 12;
+constexpr double kPruned = 0.5;
+
+/// Values of the first samples, by sample.
+using Values = std::vector<std::vector<float>>;
+
+std::map<std::string, Values> run(const Model& model, PassContext& context,
+                                  const std::vector<std::string>& names) {
+  std::map<std::string, Values> result;
+  const size_t samples = std::min(kSamples, context.calibration().data().size());
+  context.calibration().for_each(
+      model, names, samples,
+      [&](size_t, std::span<const std::string> of_group, std::span<const Tensor> tensors) {
+        for (size_t i = 0; i < of_group.size(); ++i) {
+          if (!is_floating(tensors[i].type())) continue;
+          result[of_group[i]].push_back(tensors[i].to_float());
+        }
+      });
+  return result;
+}
+
+/// Squared difference over squared distance from the mean; negative where there is nothing to compare.
+double relative_error(const Values& before, const Values& after) {
+  double error = 0, energy = 0;
+  if (before.size() != after.size()) return -1;
+  for (size_t s = 0; s < before.size(); ++s) {
+    if (before[s].size() != after[s].size() || before[s].empty()) return -1;
+    double mean = 0;
+    for (const float v : before[s]) mean += v / static_cast<double>(before[s].size());
+    for (size_t i = 0; i < before[s].size(); ++i) {
+      error += std::pow(static_cast<double>(after[s][i]) - before[s][i], 2);
+      energy += std::pow(before[s][i] - mean, 2);
+    }
+  }
+  return energy > 0 && std::isfinite(error) ? error / energy : -1;
+}
+
+/// A copy in which the layer has lost its smallest weights.
+Model without_smallest(const Model& model, const std::string& output) {
+  Model copy = model.clone();
+  const std::vector<Layer> layers = find_layers(copy);
+  analysis::WeightEditor editor(layers);
+  for (const Layer& layer : layers) {
+    if (layer.output != output) continue;
+    const Tensor weight = editor.read(layer);
+    std::vector<float> values = weight.to_float();
+    const std::vector<float> scores = numerics::magnitude_scores(values);
+    const numerics::ScoredLayer scored{scores};
+    numerics::apply_mask(
+        numerics::prune_lowest({&scored, 1}, numerics::prune_count(weight.count(), kPruned))[0],
+        values);
+    editor.write(layer, Tensor::from(weight.shape(), values).cast(weight.type()));
+    break;
+  }
+  return copy;
+}
+
+}  // namespace
+
+std::vector<double> output_noise(const Model& model, PassContext& context,
+                                 std::span<const Layer> layers) {
+  std::vector<std::string> outputs;
+  for (const ValueInfo& info : model.graph().outputs()) outputs.push_back(info.name);
+  const std::map<std::string, Values> before = run(model, context, outputs);
+  std::vector<double> result;
+  for (const Layer& layer : layers) {
+    check_interrupt();
+    double share = 1;
+    const std::map<std::string, Values> own = run(model, context, {layer.output});
+    std::vector<std::string> watched = outputs;
+    if (std::find(outputs.begin(), outputs.end(), layer.output) == outputs.end()) {
+      watched.push_back(layer.output);
+    }
+    const auto after = run(without_smallest(model, layer.output), context, watched);
+    const auto error_of = [&](const std::map<std::string, Values>& from, const std::string& name) {
+      const auto a = from.find(name), b = after.find(name);
+      return a == from.end() || b == after.end() ? -1.0 : relative_error(a->second, b->second);
+    };
+    const double of_layer = error_of(own, layer.output);
+    double of_model = 0;
+    for (const std::string& name : outputs) of_model = std::max(of_model, error_of(before, name));
+    if (of_layer > 0 && of_model > 0) share = of_model / of_layer;
+    result.push_back(share);
+  }
+  return result;
+}
+
+}  // namespace mcompress::quantization
