@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `mcompress calibrate` does: the steps before the first calibrated one, then one table.
+// What `mcompress calibrate` does: the steps before the first one that takes a table, then a table.
 #include "mcompress/calibrate.h"
 
 #include <algorithm>
+#include <functional>
 
+#include "calibration/calibration.h"
 #include "calibration/collect.h"
 #include "calibration/table.h"
 #include "calibration/watch_list.h"
@@ -21,19 +23,32 @@ namespace {
 
 constexpr size_t kFewSamples = 20;
 
-/// Appends what runs before the first calibrated step; true when that was found.
+/// What a step must be for the table to be made before it.
+using Wanted = std::function<bool(Pass&)>;
+
+bool takes_table(Pass& pass) {
+  OptionSet options;
+  pass.describe(options);
+  return std::any_of(options.infos().begin(), options.infos().end(),
+                     [](const OptionInfo& info) { return info.name == "table"; });
+}
+
+bool takes_data(Pass& pass) { return pass.info().needs.calibration; }
+
+/// Appends what runs before the first step that is wanted; false without one.
 bool steps_before(const std::vector<StepSpec>& steps, const PassManager& manager,
-                  std::vector<StepSpec>& before) {
+                  const Wanted& wanted, std::vector<StepSpec>& before) {
   for (const StepSpec& step : steps) {
     if (!step.pass.empty()) {
-      if (manager.bind(step)->info().needs.calibration) return true;
+      if (wanted(*manager.bind(step))) return true;
       before.push_back(step);
       continue;
     }
-    std::vector<StepSpec> first_round, unused;
-    for (const auto& inner : step.steps) first_round.push_back(resolve_curves(inner, 0, step.repeat));
-    std::vector<StepSpec> inside;
-    if (steps_before(first_round, manager, inside)) {
+    std::vector<StepSpec> first_round, inside;
+    for (const auto& inner : step.steps) {
+      first_round.push_back(resolve_curves(inner, 0, step.repeat));
+    }
+    if (steps_before(first_round, manager, wanted, inside)) {
       before.insert(before.end(), inside.begin(), inside.end());
       return true;
     }
@@ -102,6 +117,10 @@ class Calibrating {
     const auto any = roles_.any();
     PassContext::Services services;
     services.runtime = options_.runtime;
+    if (roles_.calibration) {
+      services.calibration = make_calibration(options_.runtime, roles_.calibration,
+                                              options_.threads, options_.progress);
+    }
     services.opset = make_opset_service();
     services.progress = options_.progress;
     if (any) services.sample = sample_feeds(model_, any.get());
@@ -111,9 +130,12 @@ class Calibrating {
     PassContext context(services);
     PassManager manager(builtin_passes(), context);
     std::vector<StepSpec> before;
-    if (!steps_before(recipe_.steps, manager, before)) {
-      throw Error(ErrorCode::kRecipe, recipe_.name + ": no step takes calibration data")
-          .hint("leave -r out to calibrate the model as it is");
+    if (!steps_before(recipe_.steps, manager, takes_table, before)) {
+      before.clear();
+      if (!steps_before(recipe_.steps, manager, takes_data, before)) {
+        throw Error(ErrorCode::kRecipe, recipe_.name + ": no step takes calibration data")
+            .hint("leave -r out to calibrate the model as it is");
+      }
     }
     const Model baseline = model_.clone();
     std::shared_ptr<Evaluator> evaluator;

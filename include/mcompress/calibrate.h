@@ -20,7 +20,7 @@ struct CalibrateOptions {
   bool freeze_inputs = false;
   RangeOptions ranges;
   /// What the values that one Run returns may take; more memory means fewer Runs of the data.
-  size_t budget_bytes = size_t{64} << 20;
+  size_t budget_bytes = size_t{32} << 20;
   /// Every floating value, not only those that integer kernels read and write.
   bool all_values = false;
   /// Tables of the same model whose statistics are added; without calibration data they are all.
@@ -40,9 +40,10 @@ struct CalibrateResult {
   std::vector<std::string> warnings;
 };
 
-/// Makes a calibration table for `model` as the steps of `recipe` before the first one that takes
-/// calibration data leave it (rules.md 23); a recipe without steps stands for the model as it is.
-/// Throws kRecipe where the steps take no calibration data, kData for bad data or tables.
+/// Makes a calibration table for `model` as the steps of `recipe` before the first one that takes a
+/// table (without such a step: calibration data) leave it (rules.md 23); a recipe without steps
+/// stands for the model as it is. Steps before it that take data get it: a run with the table then
+/// needs the same data. Throws kRecipe where no step takes any, kData for bad data or tables.
 CalibrateResult calibrate(const std::filesystem::path& model, const Recipe& recipe,
                           const CalibrateOptions& options);
 

@@ -128,8 +128,8 @@ std::shared_ptr<CalibrationService> open_calibration_table(
                 fmt::format("{}: made for another model: its fingerprint is {}, that of the model "
                             "before this step is {}",
                             file.string(), table.fingerprint, own))
-        .hint("run the same steps first: mcompress calibrate MODEL -r RECIPE --data "
-              "calibration=FILE -o TABLE");
+        .hint("make it with the same recipe: mcompress calibrate MODEL -r RECIPE --data "
+              "calibration=FILE -o TABLE; if steps before this one use data, give this run the same");
   }
   return std::make_shared<TableCalibration>(file.string(), std::move(table), std::move(data));
 }

@@ -24,6 +24,14 @@ bool has_integer_kernel(const NodeRef& node) {
                      [&](const char* op) { return node.op() == op; });
 }
 
+constexpr std::array kMovingOps = {"Reshape",   "Flatten", "Transpose", "Squeeze",
+                                   "Unsqueeze", "Slice",   "Split",     "Gather"};
+
+bool moves_values(const NodeRef& node) {
+  return std::any_of(kMovingOps.begin(), kMovingOps.end(),
+                     [&](const char* op) { return node.is(op); });
+}
+
 NodeRef activation_behind(const NodeRef& node) {
   const NodeRef next = analysis::sole_consumer(node.output());
   return next && (next.is("Relu") || next.is("Clip")) ? next : NodeRef();
@@ -56,6 +64,20 @@ class WatchList {
     }
   }
 
+  /// What is only moved keeps its range: where one end is watched, the other is.
+  void add_moved() {
+    const NodeRange nodes = graph_.nodes();
+    for (const NodeRef node : nodes) {
+      if (moves_values(node) && has(node.input(0))) add(node.output());
+    }
+    std::vector<NodeRef> reversed;
+    for (const NodeRef node : nodes) reversed.push_back(node);
+    std::reverse(reversed.begin(), reversed.end());
+    for (const NodeRef& node : reversed) {
+      if (moves_values(node) && has(node.output())) add(node.input(0));
+    }
+  }
+
   void watch_channels() {
     for (const Layer& layer : find_layers(graph_.model())) {
       if (&layer.node.graph() != &graph_) continue;
@@ -78,6 +100,8 @@ class WatchList {
   }
 
  private:
+  bool has(const ValueRef& value) const { return value && axes_.contains(value.name()); }
+
   void add(const ValueRef& value) {
     if (!value || &value.scope() != &graph_ || value.is_constant()) return;
     if (!is_floating(types_.find(value).type)) return;
@@ -105,6 +129,7 @@ std::vector<ObservedValue> watch_list(const Model& model, const ValueTypes& type
     list.add_all();
   } else {
     list.add_integer_ops();
+    list.add_moved();
   }
   list.watch_channels();
   return list.values();

@@ -76,11 +76,16 @@ class QuantizeStatic final : public Pass {
            {"min-max", RangeMethod::kMinMax},
            {"moving-average", RangeMethod::kMovingAverage},
            {"percentile", RangeMethod::kPercentile},
-           {"entropy", RangeMethod::kEntropy}},
-          "How the range of an activation is chosen from its histogram");
+           {"entropy", RangeMethod::kEntropy},
+           {"auto", RangeMethod::kAuto}},
+          "How the range of an activation is chosen from its histogram; auto: each by the method "
+          "with the least error at the output of the layer that reads it");
     o.add("percentile", percentile_,
           "Part of all values within the range, in per cent, for method percentile")
         .range(50, 100);
+    o.add_file("table", table_,
+               "Ranges from a file of mcompress calibrate; what it does not have comes from the "
+               "calibration data, if there is some");
     o.add("where", where_, {{"pays", Where::kPays}, {"everywhere", Where::kEverywhere}},
           "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
           "integer kernel");
@@ -112,6 +117,8 @@ class QuantizeStatic final : public Pass {
   std::optional<double> stored_bits_per_weight() const override { return 8; }
 
   bool skips_without_data() const override { return missing_data_ == MissingData::kSkip; }
+
+  std::string calibration_table() const override { return table_; }
 
   bool run(Model& model, PassContext& context) override {
     if (!context.has_calibration() && skips_without_data()) {
@@ -279,6 +286,7 @@ class QuantizeStatic final : public Pass {
 
   RangeMethod method_ = RangeMethod::kMse;
   double percentile_ = 99.99;
+  std::string table_;
   Where where_ = Where::kPays;
   Rounding rounding_ = Rounding::kNearest;
   bool bias_correction_ = true;

@@ -86,11 +86,32 @@ Model gated_model() {
     })");
 }
 
+// Two feed-forward parts with hidden units in another order, and a product with a weight transposed.
+Model twin_model() {
+  return test::parse_model(R"(
+    g (float[2,3] x) => (float[2,3] y)
+    <float[3,4] a1 = {1,5,-3,2, 0,2,7,-1, 4,-2,1,3}, float[4,3] b1 = {1,2,0, -3,1,5, 2,2,-4, 6,-1,1},
+     float[3,4] a2 = {5,2,1,-3, 2,-1,0,7, -2,3,4,1}, float[4,3] b2 = {-3,1,5, 6,-1,1, 1,2,0, 2,2,-4},
+     float[4,3] t = {1,0,4, 5,2,-2, -3,7,1, 2,-1,3}> {
+      h1 = MatMul(x, a1)
+      r1 = Relu(h1)
+      y1 = MatMul(r1, b1)
+      n1 = Softmax(y1)
+      h2 = MatMul(n1, a2)
+      r2 = Relu(h2)
+      y2 = MatMul(r2, b2)
+      n2 = Softmax(y2)
+      q = MatMul(n2, a1)
+      y = MatMul(q, t)
+    })");
+}
+
 class RecipeKeys : public testing::CliTest {
  protected:
   RecipeKeys() {
     layered_model(17).save(path("m.onnx"), {.overwrite = true});
     layered_model(9).save(path("old.onnx"), {.overwrite = true});
+    twin_model().save(path("twins.onnx"), {.overwrite = true});
     gated_model().save(path("gated.onnx"), {.overwrite = true});
   }
 
@@ -121,6 +142,7 @@ class RecipeKeys : public testing::CliTest {
     Model written = Model::load(path("out.onnx"));
     written.set_metadata("mcompress.recipe_hash", "");
     written.set_metadata("mcompress.seed", "");
+    written.set_metadata("mcompress.costs", "");
     return end + " " + written.fingerprint().hex();
   }
 
@@ -142,7 +164,6 @@ struct OptionCase {
 };
 
 /// By "pass.option".
-    written.set_metadata("mcompress.costs", "");
 const std::map<std::string, OptionCase>& option_cases() {
   const auto step = [](const std::string& pass, const std::string& a, const std::string& b) {
     return OptionCase{fmt::format("{}: {{{}}}", pass, a), fmt::format("{}: {{{}}}", pass, b)};
@@ -178,6 +199,18 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"fold-affine.leftover", step("fold-affine", "leftover: keep", "leftover: depthwise")},
       {"fold-constants.max-growth",
        step("fold-constants", "max-growth: 0", "max-growth: 10000000")},
+      {"prune-calibrated.sparsity", step("prune-calibrated", "sparsity: 0.25", "sparsity: 0.75")},
+      {"prune-calibrated.budget",
+       {"prune-calibrated: {budget: 30 %}", "prune-calibrated: {budget: 60 %}"}},
+      {"prune-calibrated.pattern",
+       step("prune-calibrated", "pattern: \"2:4\"", "pattern: \"1:4\"")},
+      {"prune-calibrated.method", step("prune-calibrated", "method: obs", "method: wanda")},
+      {"prune-calibrated.codebook", step("prune-calibrated", "codebook: 2", "codebook: 4")},
+      {"prune-calibrated.bits", step("prune-calibrated", "bits: 3", "bits: 6")},
+      {"prune-calibrated.missing-data",
+       {"prune-calibrated: {missing-data: skip}", "prune-calibrated: {missing-data: fail}", "m.onnx",
+        "encode: false\n", ""}},
+      {"prune-calibrated.damping", step("prune-calibrated", "damping: 0.01", "damping: 0.5")},
       {"prune-magnitude.sparsity", step("prune-magnitude", "sparsity: 0.25", "sparsity: 0.75")},
       {"prune-magnitude.scope", step("prune-magnitude", "scope: local", "scope: global")},
       {"prune-magnitude.pattern", step("prune-magnitude", "pattern: \"2:4\"", "pattern: 4x4")},
@@ -196,6 +229,9 @@ const std::map<std::string, OptionCase>& option_cases() {
        step("quantize-static",
             "where: everywhere, effort: quick, method: percentile, percentile: 90",
             "where: everywhere, effort: quick, method: percentile, percentile: 99.9")},
+      // What a table changes is told by calibrate_test.cpp; this file is none.
+      {"quantize-static.table", step("quantize-static", "where: everywhere, effort: quick",
+                                     "where: everywhere, effort: quick, table: m.onnx")},
       {"quantize-static.where",
        step("quantize-static", "where: pays, effort: quick", "where: everywhere, effort: quick")},
       {"quantize-static.tolerance", step("quantize-static", "where: everywhere, tolerance: 0",
@@ -227,6 +263,18 @@ const std::map<std::string, OptionCase>& option_cases() {
        step("smooth-activations", "method: aware, bits: 2", "method: aware, bits: 6")},
       {"smooth-activations.method",
        step("smooth-activations", "method: smooth", "method: aware")},
+      {"share-weights.scope",
+       step("share-weights", "values: 3, scope: tensor", "values: 3, scope: channel")},
+      {"share-weights.fit", step("share-weights", "values: 3, fit: weights", "values: 3, fit: outputs")},
+      {"share-weights.damping",
+       step("share-weights", "values: 3, damping: 0.01", "values: 3, damping: 0.9")},
+      {"tie-weights.tolerance",
+       {"tie-weights: {tolerance: 0}", "tie-weights: {tolerance: 1}", "twins.onnx"}},
+      {"tie-weights.align",
+       {"tie-weights: {tolerance: 0.00001, align: true}",
+        "tie-weights: {tolerance: 0.00001, align: false}", "twins.onnx"}},
+      {"tie-weights.transposes",
+       {"tie-weights: {transposes: true}", "tie-weights: {transposes: false}", "twins.onnx"}},
   };
   return kCases;
 }
@@ -294,6 +342,33 @@ TEST_F(RecipeKeys, KeysOfTheFile) {
   expect_effect(gated + "seed: 1", gated + "seed: 2");
 }
 
+TEST_F(RecipeKeys, OneLineOfACostTable) {
+  const auto table = [&](const std::string& name, int in_int8) {
+    testing::write_bytes(
+        path(name),
+        "{\"schema\": \"mcompress-costs\", \"schema_version\": 1, \"cpu\": \"\", "
+        "\"instruction_sets\": \"\", \"runtime\": \"1\", \"threads\": 1, \"nanoseconds\": {\n"
+        "\"Conv 32x16x3x3 rows 64: float\": 900000,\n\"Conv 32x16x3x3 rows 64: static int8\": " +
+            std::to_string(in_int8) + "}}");
+    return kData + std::string("steps: [{quantize-static: {effort: quick}}]\ncosts: ") + name + "\n";
+  };
+  expect_effect(table("fast.json", 1000), table("slow.json", 800000000));
+}
+
+TEST_F(RecipeKeys, LinesOfAPlan) {
+  const auto plan = [&](const std::string& name, const std::string& layer,
+                        const std::string& choice) {
+    testing::write_bytes(path(name), "choices: {half: {prune-magnitude: {sparsity: 0.5}}, "
+                                     "most: {prune-magnitude: {sparsity: 0.9}}}\nlayers: {\"" +
+                                         layer + "\": " + choice + "}\n");
+    return "steps: [prune-magnitude]\nencode: false\nplan: " + name + "\n";
+  };
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m2", "half"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "most"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "float"));
+  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m9", "half"));
+}
+
 TEST_F(RecipeKeys, KeysOfData) {
   const auto with = [](const std::string& source) {
     return "data: {calibration: {random: {" + source +
@@ -342,33 +417,6 @@ TEST_F(RecipeKeys, GatesAndConstraints) {
                 gate("metric: \">= 1000\", on-fail: roll-back"));
   const auto constraint = [](const std::string& text) {
     return "metric: cosine\n" + std::string(kData) +
-TEST_F(RecipeKeys, OneLineOfACostTable) {
-  const auto table = [&](const std::string& name, int in_int8) {
-    testing::write_bytes(
-        path(name),
-        "{\"schema\": \"mcompress-costs\", \"schema_version\": 1, \"cpu\": \"\", "
-        "\"instruction_sets\": \"\", \"runtime\": \"1\", \"threads\": 1, \"nanoseconds\": {\n"
-        "\"Conv 32x16x3x3 rows 64: float\": 900000,\n\"Conv 32x16x3x3 rows 64: static int8\": " +
-            std::to_string(in_int8) + "}}");
-    return kData + std::string("steps: [{quantize-static: {effort: quick}}]\ncosts: ") + name + "\n";
-  };
-  expect_effect(table("fast.json", 1000), table("slow.json", 800000000));
-}
-
-TEST_F(RecipeKeys, LinesOfAPlan) {
-  const auto plan = [&](const std::string& name, const std::string& layer,
-                        const std::string& choice) {
-    testing::write_bytes(path(name), "choices: {half: {prune-magnitude: {sparsity: 0.5}}, "
-                                     "most: {prune-magnitude: {sparsity: 0.9}}}\nlayers: {\"" +
-                                         layer + "\": " + choice + "}\n");
-    return "steps: [prune-magnitude]\nencode: false\nplan: " + name + "\n";
-  };
-  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m2", "half"));
-  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "most"));
-  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m1", "float"));
-  expect_effect(plan("a.yaml", "MatMul:m1", "half"), plan("b.yaml", "MatMul:m9", "half"));
-}
-
            std::string("steps: [{prune-magnitude: {sparsity: 0.95}}]\nconstraints: {") + text +
            "}\n";
   };

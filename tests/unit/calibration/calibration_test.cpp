@@ -72,5 +72,52 @@ TEST(Calibration, ForEachGivesTheFirstSamples) {
   EXPECT_THAT(seen, ::testing::ElementsAre(4, 8));
 }
 
+TEST(Calibration, ShapesMayChangeAndInputsMayBeIntegersOrBool) {
+  const auto runtime = make_onnx_runtime();
+  std::vector<Feeds> samples;
+  for (const int64_t length : {1, 3, 2}) {
+    std::vector<int64_t> ids(static_cast<size_t>(length), 2);
+    samples.push_back({{"ids", Tensor::from<int64_t>({1, length}, ids)},
+                       {"on", Tensor::scalar<bool>(true)}});
+  }
+  const auto service =
+      make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
+  const Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (int64[1,N] ids, bool on) => (float[1,N] y) <float[3] table = {-1, 0, 5}> {
+  v = Gather(table, ids)
+  w = Where(on, v, v)
+  y = Relu(w) })");
+  const ObservedValue values[] = {{"ids", -1}, {"on", -1}, {"v", 1}, {"y", 0}};
+  service->observe(model, values);
+  EXPECT_EQ(service->range(model, "v", {.method = RangeMethod::kMinMax})->count, 6U);
+  EXPECT_FALSE(service->channels(model, "v"));  // their number changes
+  EXPECT_TRUE(service->channels(model, "y"));
+  EXPECT_FALSE(service->range(model, "ids", {}));
+  EXPECT_FALSE(service->range(model, "on", {}));
+}
+
+TEST(Calibration, NaNNamesValueAndSampleAndLeavesNothingBehind) {
+  const auto runtime = make_onnx_runtime();
+  std::vector<Feeds> samples;
+  for (const float v : {1.0f, 0.0f}) {
+    samples.push_back({{"x", Tensor::from<float>({1}, std::vector<float>{v})}});
+  }
+  const auto service =
+      make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
+  const Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[1] x) => (float[1] y) { a = Neg(x)
+  y = Div(a, x) })");
+  const ObservedValue values[] = {{"a", -1}, {"y", -1}};
+  try {
+    service->observe(model, values);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kData);
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("value 'y' has 1 NaN or infinite"));
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("sample 1"));
+  }
+  EXPECT_FALSE(service->range(model, "a", {}));
+}
+
 }  // namespace
 }  // namespace mcompress

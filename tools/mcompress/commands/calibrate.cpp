@@ -52,7 +52,7 @@ void CalibrateCommand::declare(Arguments& arguments) {
   arguments.text("-o,--output", output_file, "Table to write", "TABLE", true);
   arguments.flag("--force", force, "Overwrite TABLE");
   arguments.text("-r,--recipe", recipe,
-                 "Run the steps before the first calibrated one first, so that names of values fit",
+                 "Run the steps before the first one that takes a table first: the table is for that state",
                  "RECIPE");
   recipes.declare_data(arguments, kRole);
   arguments.choice("--method", method,
@@ -164,7 +164,7 @@ int CalibrateCommand::run() const {
 }  // namespace
 
 void add_calibrate(CLI::App& app, Action& chosen) {
-  add_command(app, "calibrate", "Make, edit and merge tables of activation ranges", chosen,
+  add_command(app, "calibrate", "Make and merge tables of activation ranges", chosen,
               [](Arguments& arguments) {
                 const auto command = std::make_shared<CalibrateCommand>();
                 command->declare(arguments);
