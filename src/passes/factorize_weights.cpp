@@ -1,79 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replaces a weight by the product of two thinner ones, from its singular value decomposition.
+// Replaces a weight by a product of thinner ones.
 //
 //   Before:  y = MatMul(x, W)                       W: [K, N]
 //   After:   y = MatMul(MatMul(x, L), R)            L: [K, r], R: [r, N],  r (K + N) < K N
-//   Before:  y = Conv(x, W, b)                      W: [Cout, Cin, k, k], strides, pads, dilations
-//   After:   y = Conv(Conv(x, R), L, b)             R: [r, Cin, k, k] with strides, pads,
-//   dilations,
-//                                                   L: [Cout, r, 1, 1]
+//   Before:  y = Gather(W, i)                       After:  y = MatMul(Gather(L, i), R)
+//   Before:  y = Conv(x, W, b)                      W: [Cout, Cin, k, k]
+//   After:   channel  Conv(Conv(x, [r, Cin, k, k]), [Cout, r, 1, 1], b)
+//            spatial  Conv(Conv(x, [r, Cin, k, 1]), [Cout, r, 1, k], b)
+//            tucker   Conv(Conv(Conv(x, [s, Cin, 1, 1]), [r, s, k, k]), [Cout, r, 1, 1], b)
 //
-// L R is the best approximation of rank r of W (Eckart and Young): the part of the squares that is
-// lost is the sum of s_i^2 over i > r, over that of all. The roots of the singular values go to
-// both sides, so that both quantize well. The node itself becomes the second factor: bias, alpha
-// and beta stay where they are.
+// With calibration data the outputs change least, not the weights: |X (W - L R)| is least for the
+// singular value decomposition of S W with S^T S = X^T X (SVD-LLM, arXiv 2403.07378, through
+// eigenvectors and without an inverse), and its singular values are the layer's true loss curve;
+// where the layer has a bias, it takes up the mean, so that X is centred first. Without data the
+// weights change least (Eckart and Young). Tucker-2 by HOOI.
 //
-// The rank is fixed, or the least that keeps an `energy`, or the greatest within a `ratio` of the
-// parameters; the last two in multiples that kernels like. Layers that share a weight share the
-// factors.
+// The rank is fixed, the least that keeps an `energy`, the greatest within a `ratio` of the
+// parameters, or shared out over all layers within a `budget`, where a layer may stay dense as
+// well; all but the first in multiples that kernels like. The node itself becomes the last factor:
+// bias, alpha and beta stay where they are. Layers that share a weight share the factors.
 //
-// Refuses: factors that are not smaller (by energy: above 0.8 of the parameters, which two products
-// need to gain), groups, ConvTranspose, embeddings, recurrent layers, stacks of matrices, quantized
-// weights, weights that other nodes read too, NaN.
+// Refuses: factors that are not smaller (goal size) or not predicted to be faster (goal latency),
+// weights with more zeros than factors save, groups, ConvTranspose, recurrent layers, stacks of
+// matrices, quantized weights, weights that other nodes read too, zeros only, NaN.
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "analysis/cost.h"
+#include "analysis/factor_chain.h"
+#include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
 #include "mcompress/pass_context.h"
 #include "numerics/low_rank.h"
+#include "numerics/obs_budget.h"
 #include "pass/register.h"
+#include "quantization/bias_correction.h"
+#include "quantization/costs.h"
+#include "quantization/layer_fit.h"
 
 namespace mcompress::passes {
 namespace {
+
+using numerics::Factor;
+using numerics::Factorization;
+using numerics::FactorMethod;
+using numerics::FactorPoint;
+
+enum class Convolution { kAuto, kChannel, kSpatial, kTucker };
+enum class Goal { kSize, kLatency };
+enum class Fit { kAuto, kWeights, kOutputs };
 
 constexpr double kDefaultEnergy = 0.95;
 /// Two products with nearly as many parameters take longer than one: by energy, a layer stays dense
 /// above this part.
 constexpr double kWorthwhile = 0.8;
+/// Predicted times that differ less are equal.
+constexpr double kFaster = 0.97;
+/// Part of the parameters at which methods for a convolution are compared.
+constexpr double kCompareAt = 0.5;
 
-std::string unsupported_kind(const Layer& layer, int64_t opset) {
-  switch (layer.kind) {
-    case LayerKind::kConv:
-      return layer.groups == 1 ? "" : fmt::format("it has {} groups", layer.groups);
-    case LayerKind::kMatMul:
-      return layer.weight_shape.size() == 2 ? "" : "its weight is a stack of matrices";
-    case LayerKind::kGemm:
-      if (layer.weight_input != 1) return "its weight is the left operand of a Gemm";
-      if (layer.node.attribute("transA", int64_t{0}) != 0 && opset < 11) {
-        return "a transposed input without bias needs opset 11";
-      }
-      return "";
-    default:
-      return fmt::format("no factors for {} layers", layer_kind_name(layer.kind));
+std::string_view method_name(const Layer& layer, FactorMethod method) {
+  if (layer.kind != LayerKind::kConv) return "svd";
+  switch (method) {
+    case FactorMethod::kSpatial:
+      return "spatial";
+    case FactorMethod::kTucker:
+      return "tucker";
+    case FactorMethod::kChannel:
+      break;
   }
+  return "channel";
 }
 
-std::vector<float> transposed(const std::vector<float>& values, int64_t rows, int64_t columns) {
-  std::vector<float> result(values.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      result[static_cast<size_t>(c * rows + r)] = values[static_cast<size_t>(r * columns + c)];
-    }
-  }
-  return result;
-}
-
-/// Weights of the node that reads the input, and of the node that gives the output.
-struct FactorPair {
-  ValueRef first, second;
-  int64_t rank = 0;
-  double lost = 0;
+/// One weight, for all layers that share it.
+struct Problem {
+  Layer layer;  ///< the first one
+  std::vector<float> kernel;
+  DataType type = DataType::kFloat;
+  int64_t nonzeros = 0;
+  int64_t rows = 0;                   ///< of the product; 0: unknown
+  std::vector<LayerMoments> moments;  ///< the mean alone
+  std::unique_ptr<Factorization> solution;
+  std::optional<FactorPoint> chosen;
+  std::string obstacle;
+  std::vector<Factor> factors;  ///< once chosen and stored
+  std::vector<ValueRef> constants;
+  std::vector<float> shift;  ///< of the bias
+  std::string how;
 };
 
 class FactorizeWeights : public LayerPass {
@@ -81,181 +103,373 @@ class FactorizeWeights : public LayerPass {
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "factorize-weights",
-        .summary = "replace weights by products of thinner ones (SVD)",
+        .summary = "replace weights by products of thinner ones (SVD, Tucker)",
         .fidelity = Fidelity::kLossy,
         .idempotent = false,
-        .cost = "accuracy, depending on the spectrum of each weight",
+        .cost = "accuracy, depending on the spectrum of each weight; less with calibration data",
         .benefit = "size and latency fall with the number of parameters",
     };
     return info;
   }
-  void describe(OptionSet& o) override {
-    o.add("rank", rank_, "Rank of every layer", {"auto"}).at_least(1);
-    o.add("ratio", ratio_, "Most parameters that the factors have, as part of the weight's",
-          {"auto"})
-        .greater_than(0)
-        .range(0, 1);
-    o.add("energy", energy_,
-          "Part of the squared singular values that is kept; 0.95 where none of the three is given",
-          {"auto"})
-        .greater_than(0)
-        .range(0, 1);
-    o.add("multiple", multiple_,
-          "Ranks by ratio and energy are multiples of this; 0: what the target's kernels like")
-        .at_least(0);
-  }
+  void describe(OptionSet& o) override;
   std::string check_options() const override {
-    const int given = (rank_ ? 1 : 0) + (ratio_ ? 1 : 0) + (energy_ ? 1 : 0);
-    if (given > 1) return "rank, ratio and energy exclude each other; give one";
+    const int given = (rank_ ? 1 : 0) + (ratio_ ? 1 : 0) + (energy_ ? 1 : 0) + (budget_ ? 1 : 0);
+    if (given > 1) return "rank, ratio, energy and budget exclude each other; give one";
     if (rank_ && *rank_ != std::floor(*rank_)) return "rank is not a whole number";
     return "";
   }
 
  protected:
-  void prepare(Model& model, PassContext&, std::vector<Layer>& selected) override {
-    std::vector<Layer> possible;
-    for (const Layer& layer : selected) {
-      if (unsupported_kind(layer, model.opset()).empty()) possible.push_back(layer);
-    }
-    editor_ = analysis::WeightEditor(possible);
-  }
-
-  bool run_on_layer(Layer& layer, PassContext& context) override {
-    const int64_t opset = layer.node.graph().model().opset();
-    if (std::string why = unsupported_kind(layer, opset); !why.empty())
-      throw Unsupported(std::move(why));
-    const auto key = std::make_pair(layer.weight.name(), layer.output_axis);
-    auto known = factors_.find(key);
-    if (known == factors_.end()) known = factors_.emplace(key, factorize(layer, context)).first;
-    const FactorPair& pair = known->second;
-    context.decided(layer,
-                    {.method = fmt::format("svd rank {}", pair.rank),
-                     .detail = fmt::format("keeps {:.4g} % of the energy", 100 * (1 - pair.lost)),
-                     .rank = static_cast<double>(pair.rank)});
-    rewrite(layer, pair);
-    if (layer.weight.uses().empty()) {
-      layer.node.graph().model().state().constraints.erase(layer.weight.name());
-      analysis::WeightEditor::erase_if_unread(layer.weight);
-    }
-    return true;
-  }
+  void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override;
+  bool run_on_layer(Layer& layer, PassContext& context) override;
 
  private:
-  int64_t choose_rank(const std::vector<double>& spectrum, int64_t rows, int64_t columns,
-                      const PassContext& context) const {
-    const auto full = static_cast<int64_t>(spectrum.size());
-    if (rank_) return std::min(static_cast<int64_t>(*rank_), full);
-    const int64_t multiple = multiple_ > 0 ? multiple_ : context.target().channel_multiple();
-    if (ratio_) {
-      const int64_t rank = std::min(numerics::rank_for_ratio(rows, columns, *ratio_), full);
-      return rank >= multiple ? rank / multiple * multiple : rank;
-    }
-    const int64_t rank = numerics::rank_for_energy(spectrum, energy_.value_or(kDefaultEnergy));
-    return numerics::round_rank(rank, multiple, full);
+  /// A weight, and the axis of its outputs.
+  using Key = std::tuple<const Graph*, std::string, int>;
+  static Key key_of(const Layer& layer) {
+    return {&layer.weight.scope(), layer.weight.name(), layer.output_axis};
   }
 
-  FactorPair factorize(const Layer& layer, PassContext& context) const {
-    const Tensor weight = editor_.read(layer);
-    const std::vector<float> values = weight.to_float();
-    const auto is_finite = [](float v) { return std::isfinite(v); };
-    if (!std::all_of(values.begin(), values.end(), is_finite)) {
-      throw Unsupported("its weight holds NaN or infinite values");
-    }
-    const int64_t rows = layer.weight_shape[0];
-    const int64_t columns = weight.count() / std::max<int64_t>(rows, 1);
-    const bool is_asked_for = rank_ || ratio_;
-    const int64_t limit = is_asked_for ? numerics::break_even_rank(rows, columns)
-                                       : numerics::rank_for_ratio(rows, columns, kWorthwhile);
-    if (limit < 1) throw Unsupported("factors of its weight are never smaller");
-    const numerics::LowRank decomposition(values, rows, columns);
-    const int64_t rank = choose_rank(decomposition.singular_values(), rows, columns, context);
-    if (rank < 1 || rank > limit) {
-      throw Unsupported(fmt::format(
-          "rank {} does not pay against the dense weight, {} is the most that does", rank, limit));
-    }
-    context.count("parameters before", weight.count());
-    context.count("parameters after", rank * (rows + columns));
-    FactorPair pair = store(layer, decomposition.factors(rank), weight.type());
-    pair.rank = rank;
-    pair.lost = numerics::lost_energy(decomposition.singular_values(), rank);
-    return pair;
+  int64_t multiple(const PassContext& context) const {
+    return multiple_ > 0 ? multiple_ : context.target().channel_multiple();
   }
+  void read(const Layer& layer);
+  void collect_moments(Model& model, PassContext& context);
+  void solve(Problem& problem, std::span<const LayerMoments> moments, int64_t multiple) const;
+  std::vector<FactorMethod> methods(const Layer& layer) const;
+  FactorPoint choose(const Problem& problem, int64_t multiple) const;
+  FactorPoint choose_by_energy(const Problem& problem, int64_t multiple) const;
+  void share_out(int64_t multiple, const PassContext& context);
+  std::string why_not(const Problem& problem, const FactorPoint& point,
+                      const PassContext& context) const;
+  bool is_faster(const Problem& problem, std::span<const Factor> factors,
+                 const PassContext& context) const;
+  void store(Problem& problem, PassContext& context) const;
 
-  /// left [rows, rank] and right [rank, columns], each in the layout of the node that will read it.
-  static FactorPair store(const Layer& layer, const numerics::LowRankFactors& factors,
-                          DataType type) {
-    const Shape& shape = layer.weight_shape;
-    const int64_t rows = shape[0], rank = factors.rank;
-    const auto columns = static_cast<int64_t>(factors.right.size()) / rank;
-    Tensor left = Tensor::from({rows, rank}, factors.left);
-    Tensor right = Tensor::from({rank, columns}, factors.right);
-    if (layer.kind == LayerKind::kConv) {
-      Shape point(shape.size(), 1), window = shape;
-      point[0] = rows, point[1] = rank, window[0] = rank;
-      left = left.reshaped(point);
-      right = right.reshaped(window);
-    }
-    Tensor first = right, second = left;
-    if (layer.kind == LayerKind::kGemm &&
-        layer.output_axis == 0) {  // read by a MatMul: [inputs, rank]
-      first = Tensor::from({columns, rank}, transposed(factors.right, rank, columns));
-    } else if (layer.kind != LayerKind::kConv && layer.output_axis == 1) {
-      std::swap(first, second);
-    }
-    Graph& scope = layer.weight.scope();
-    const std::string& name = layer.weight.name();
-    return {scope.add_constant(name + "_1", first.cast(type)),
-            scope.add_constant(name + "_2", second.cast(type))};
-  }
-
-  /// The node becomes the second factor behind a new node that is the first.
-  static void rewrite(const Layer& layer, const FactorPair& pair) {
-    const NodeRef node = layer.node;
-    Graph& graph = node.graph();
-    const int data_input = 1 - layer.weight_input;
-    const ValueRef x = node.input(data_input);
-    NodeSpec first{.op = "MatMul", .inputs = {x, pair.first}};
-    if (layer.kind == LayerKind::kConv) {
-      first = first_convolution(layer, pair.first);
-    } else if (layer.kind == LayerKind::kGemm && node.attribute("transA", int64_t{0}) != 0) {
-      first.op = "Gemm";
-      first.attributes = {{"transA", int64_t{1}}};
-    } else if (layer.weight_input == 0) {
-      first.inputs = {pair.first, x};
-    }
-    const ValueRef between = graph.insert(std::move(first), node).output();
-    for (const char* name : {"transA", "strides", "pads", "dilations", "auto_pad"}) {
-      if (node.has_attribute(name)) graph.remove_attribute(node, name);
-    }
-    if (node.has_attribute("kernel_shape")) {
-      graph.set_attribute(node,
-                          {"kernel_shape", std::vector<int64_t>(layer.weight_shape.size() - 2, 1)});
-    }
-    graph.set_input(node, data_input, between);
-    graph.set_input(node, layer.weight_input, pair.second);
-  }
-
-  static NodeSpec first_convolution(const Layer& layer, const ValueRef& weight) {
-    const NodeRef node = layer.node;
-    NodeSpec spec{.op = "Conv", .inputs = {node.input(0), weight}};
-    const std::vector<int64_t> window(layer.weight_shape.begin() + 2, layer.weight_shape.end());
-    spec.attributes = {{"kernel_shape", window}};
-    for (const char* name : {"strides", "pads", "dilations"}) {
-      if (node.has_attribute(name)) spec.attributes.push_back({name, node.attribute_ints(name)});
-    }
-    const std::string padding = node.attribute("auto_pad", std::string_view("NOTSET"));
-    if (padding != "NOTSET") spec.attributes.push_back({"auto_pad", padding});
-    return spec;
-  }
-
-  std::optional<double> rank_;
-  std::optional<double> ratio_;
-  std::optional<double> energy_;
+  std::optional<double> rank_, ratio_, energy_, budget_;
   int multiple_ = 0;
+  Convolution convolution_ = Convolution::kAuto;
+  Goal goal_ = Goal::kSize;
+  Fit fit_ = Fit::kAuto;
   analysis::WeightEditor editor_;
-  std::map<std::pair<std::string, int>, FactorPair>
-      factors_;  ///< by weight and the axis of its outputs
+  std::deque<Problem> problems_;  ///< in order of the layers
+  std::map<Key, size_t> index_;
 };
+
+void FactorizeWeights::describe(OptionSet& o) {
+  o.add("rank", rank_, "Rank of every layer", {"auto"}).at_least(1);
+  o.add("ratio", ratio_, "Most parameters that the factors have, as part of the weight's", {"auto"})
+      .greater_than(0)
+      .range(0, 1);
+  o.add("energy", energy_,
+        "Part of the squared singular values that is kept; 0.95 where none of the four is given",
+        {"auto"})
+      .greater_than(0)
+      .range(0, 1);
+  o.add("budget", budget_,
+        "Part of the parameters that all layers keep together, shared out where it is worth most",
+        {"auto"})
+      .greater_than(0)
+      .range(0, 1);
+  o.add(
+       "multiple", multiple_,
+       "Ranks by ratio, energy and budget are multiples of this; 0: what the target's kernels like")
+      .at_least(0);
+  o.add("convolution", convolution_,
+        {{"auto", Convolution::kAuto},
+         {"channel", Convolution::kChannel},
+         {"spatial", Convolution::kSpatial},
+         {"tucker", Convolution::kTucker}},
+        "Factors of a Conv; auto: those that lose least at half the parameters");
+  o.add("goal", goal_, {{"size", Goal::kSize}, {"latency", Goal::kLatency}},
+        "A layer is factorized where that makes it smaller; or only where it is faster, too");
+  o.add("fit", fit_, {{"auto", Fit::kAuto}, {"weights", Fit::kWeights}, {"outputs", Fit::kOutputs}},
+        "Least error of the weights, or of the outputs on calibration data; auto: outputs where "
+        "there is data");
+}
+
+void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<Layer>& selected) {
+  std::vector<Layer> possible;
+  for (const Layer& layer : selected) {
+    if (analysis::factor_obstacle(layer, model.opset()).empty()) possible.push_back(layer);
+  }
+  editor_ = analysis::WeightEditor(possible);
+  for (const Layer& layer : possible) {
+    if (!editor_.obstacle(layer).empty()) continue;
+    if (index_.emplace(key_of(layer), problems_.size()).second) read(layer);
+  }
+  if (goal_ == Goal::kLatency && context.has_runtime()) {
+    const ValueTypes types = context.sample_types(model);
+    for (Problem& problem : problems_) {
+      problem.rows = static_cast<int64_t>(analysis::node_macs(problem.layer.node, types)) /
+                     std::max<int64_t>(problem.layer.weight_count(), 1);
+    }
+  }
+  if (fit_ == Fit::kOutputs || (fit_ == Fit::kAuto && context.has_calibration())) {
+    collect_moments(model, context);
+  }
+  for (Problem& problem : problems_) {
+    if (problem.obstacle.empty() && !problem.solution) solve(problem, {}, multiple(context));
+  }
+  if (budget_) share_out(multiple(context), context);
+}
+
+void FactorizeWeights::read(const Layer& layer) {
+  Problem& problem = problems_.emplace_back();
+  problem.layer = layer;
+  const Tensor weight = editor_.read(layer);
+  const std::vector<float> values = weight.to_float();
+  problem.type = weight.type();
+  if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+    problem.obstacle = "its weight holds NaN or infinite values";
+    return;
+  }
+  problem.nonzeros =
+      static_cast<int64_t>(values.size()) - std::count(values.begin(), values.end(), 0.0F);
+  if (problem.nonzeros == 0) {
+    problem.obstacle = "its weight is zero";
+    return;
+  }
+  problem.kernel = analysis::to_kernel(layer, values);
+}
+
+void FactorizeWeights::collect_moments(Model& model, PassContext& context) {
+  std::vector<Layer> layers;
+  std::vector<Problem*> problems;
+  for (Problem& problem : problems_) {
+    if (!problem.obstacle.empty() || problem.layer.kind == LayerKind::kEmbedding) continue;
+    if (!analysis::LayerMatrix::obstacle(problem.layer).empty()) continue;
+    layers.push_back(problem.layer);
+    problems.push_back(&problem);
+  }
+  // A layer without moments is left to its weights.
+  context.calibration().moments(model, layers, [&](size_t i, std::span<const LayerMoments> groups) {
+    solve(*problems[i], groups, multiple(context));
+  });
+}
+
+/// A bias that can take up the mean of what is lost.
+bool has_free_bias(const Layer& layer) {
+  if (!layer.bias || layer.bias.constant_shape() != Shape{layer.outputs}) return false;
+  return layer.node.attribute("alpha", 1.0F) == 1.0F && layer.node.attribute("beta", 1.0F) == 1.0F;
+}
+
+/// X^T X / n, less the product of the means where a bias takes care of them.
+std::vector<double> second_moments(const Layer& layer, const LayerMoments& moments) {
+  std::vector<double> gram = moments.gram;
+  if (!has_free_bias(layer)) return gram;
+  const size_t n = moments.mean.size();
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < n; ++j) gram[i * n + j] -= moments.mean[i] * moments.mean[j];
+  }
+  return gram;
+}
+
+std::vector<FactorMethod> FactorizeWeights::methods(const Layer& layer) const {
+  if (layer.kind != LayerKind::kConv || convolution_ == Convolution::kChannel) {
+    return {FactorMethod::kChannel};
+  }
+  const bool has_rows_and_columns =
+      layer.weight_shape.size() == 4 && layer.weight_shape[2] > 1 && layer.weight_shape[3] > 1;
+  const bool has_window = layer.kernel > 1;
+  std::vector<FactorMethod> methods;
+  if (convolution_ == Convolution::kAuto) methods.push_back(FactorMethod::kChannel);
+  if (convolution_ != Convolution::kTucker && has_rows_and_columns) {
+    methods.push_back(FactorMethod::kSpatial);
+  }
+  if (convolution_ != Convolution::kSpatial && has_window) methods.push_back(FactorMethod::kTucker);
+  // Where the window has nothing to be split, channels have.
+  if (methods.empty()) methods.push_back(FactorMethod::kChannel);
+  return methods;
+}
+
+const FactorPoint* last_within(const Factorization& solution, double parameters) {
+  const FactorPoint* found = nullptr;
+  for (const FactorPoint& point : solution.points()) {
+    if (static_cast<double>(point.parameters) <= parameters) found = &point;
+  }
+  return found;
+}
+
+void FactorizeWeights::solve(Problem& problem, std::span<const LayerMoments> moments,
+                             int64_t multiple) const {
+  const Layer& layer = problem.layer;
+  const numerics::KernelShape shape = analysis::kernel_shape(layer);
+  std::vector<double> gram;
+  if (moments.size() == 1) {
+    gram = second_moments(layer, moments[0]);
+    problem.moments = {{.inputs = moments[0].inputs,
+                        .rows = moments[0].rows,
+                        .gram = {},
+                        .mean = moments[0].mean}};
+  }
+  double least = 0;
+  const auto candidates = methods(layer);
+  for (const FactorMethod method : candidates) {
+    auto solution = std::make_unique<Factorization>(method, problem.kernel, shape, gram, multiple);
+    double lost = 0;
+    if (candidates.size() > 1) {
+      const FactorPoint* const half =
+          last_within(*solution, kCompareAt * static_cast<double>(shape.parameters()));
+      if (half == nullptr) continue;
+      const auto factors = solution->factors(*half);
+      lost = numerics::relative_loss(problem.kernel, numerics::composed(method, factors, shape),
+                                     shape.outputs, gram);
+    }
+    if (problem.solution && lost >= least) continue;
+    least = lost;
+    problem.solution = std::move(solution);
+  }
+  if (!problem.solution || problem.solution->points().empty()) {
+    problem.obstacle = "factors of its weight are never smaller";
+  }
+}
+
+FactorPoint FactorizeWeights::choose_by_energy(const Problem& problem, int64_t multiple) const {
+  const double most_lost = 1 - energy_.value_or(kDefaultEnergy);
+  const auto& points = problem.solution->points();
+  const auto enough = std::find_if(points.begin(), points.end(), [&](const FactorPoint& point) {
+    return point.lost <= most_lost + 1e-12;
+  });
+  if (problem.solution->method() == FactorMethod::kTucker) {
+    return enough != points.end() ? *enough : problem.solution->point(problem.layer.outputs);
+  }
+  const int64_t full = problem.solution->point(problem.layer.weight_count()).rank;
+  if (enough == points.end()) return problem.solution->point(full);
+  return problem.solution->point(numerics::round_rank(enough->rank, multiple, full));
+}
+
+FactorPoint FactorizeWeights::choose(const Problem& problem, int64_t multiple) const {
+  const Factorization& solution = *problem.solution;
+  if (rank_) return solution.point(static_cast<int64_t>(*rank_));
+  if (!ratio_) return choose_by_energy(problem, multiple);
+  const double most = *ratio_ * static_cast<double>(problem.kernel.size());
+  const FactorPoint* const last = last_within(solution, most + 1e-9);
+  if (last == nullptr) return {};
+  if (solution.method() == FactorMethod::kTucker || last->rank < multiple) return *last;
+  return solution.point(last->rank / multiple * multiple);
+}
+
+/// Ranks of all layers at once: each takes one of its points or stays dense, so that the losses,
+/// each as a part of its layer's output, add up to little.
+void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
+  std::vector<Problem*> problems;
+  std::vector<std::vector<FactorPoint>> points;
+  std::vector<std::vector<numerics::BudgetOption>> units;
+  double budget = 0;
+  for (Problem& problem : problems_) {
+    budget += *budget_ * static_cast<double>(problem.kernel.size());
+    if (!problem.obstacle.empty()) {
+      budget -= static_cast<double>(problem.kernel.size());
+      continue;
+    }
+    const auto dense = static_cast<double>(problem.kernel.size());
+    problems.push_back(&problem);
+    points.emplace_back();
+    units.push_back({{dense, 0.0}});
+    for (const FactorPoint& point : problem.solution->points()) {
+      const bool fits = problem.solution->method() == FactorMethod::kTucker ||
+                        point.rank % multiple == 0 ||
+                        (point.rank < multiple && &point == &problem.solution->points().back());
+      if (!fits || !why_not(problem, point, context).empty()) continue;
+      points.back().push_back(point);
+      units.back().push_back({static_cast<double>(point.parameters), point.lost});
+    }
+  }
+  const auto choice = numerics::allocate_budget(units, budget);
+  for (size_t i = 0; i < choice.size(); ++i) {
+    if (choice[i] > 0) {
+      problems[i]->chosen = points[i][choice[i] - 1];
+    } else {
+      problems[i]->obstacle = "within the budget it may stay dense";
+    }
+  }
+}
+
+bool FactorizeWeights::is_faster(const Problem& problem, std::span<const Factor> factors,
+                                 const PassContext& context) const {
+  // Both from one source: there are no measurements of factors that nobody has chosen yet.
+  const quantization::CostModel costs(context.target());
+  double time = 0;
+  for (const Factor& factor : factors) {
+    time += costs.layer(forms::LayerForm::kFloat, analysis::layer_of_factor(problem.layer, factor),
+                        problem.rows);
+  }
+  return time < kFaster * costs.layer(forms::LayerForm::kFloat, problem.layer, problem.rows);
+}
+
+std::string FactorizeWeights::why_not(const Problem& problem, const FactorPoint& point,
+                                      const PassContext& context) const {
+  const auto dense = static_cast<int64_t>(problem.kernel.size());
+  const bool by_energy = !rank_ && !ratio_ && !budget_;
+  const double most =
+      by_energy ? kWorthwhile * static_cast<double>(dense) : static_cast<double>(dense - 1);
+  if (point.rank < 1 || static_cast<double>(point.parameters) > most) {
+    const FactorPoint* const last = last_within(*problem.solution, most);
+    return fmt::format("rank {} does not pay against the dense weight, {} is the most that does",
+                       point.rank, last == nullptr ? 0 : last->rank);
+  }
+  if (point.parameters >= problem.nonzeros) {
+    return fmt::format("its weight has {} non-zeros, factors of rank {} have {} parameters",
+                       problem.nonzeros, point.rank, point.parameters);
+  }
+  if (goal_ == Goal::kLatency && problem.rows > 0 &&
+      !is_faster(problem, problem.solution->outline(point), context)) {
+    return fmt::format("factors of rank {} are not predicted to be faster", point.rank);
+  }
+  return "";
+}
+
+void FactorizeWeights::store(Problem& problem, PassContext& context) const {
+  const Layer& layer = problem.layer;
+  const FactorPoint& point = *problem.chosen;
+  problem.factors = problem.solution->factors(point);
+  if (!problem.moments.empty() && has_free_bias(layer)) {
+    const numerics::KernelShape shape = analysis::kernel_shape(layer);
+    const auto after = numerics::composed(problem.solution->method(), problem.factors, shape);
+    problem.shift =
+        quantization::mean_output_shift(layer, analysis::from_kernel(layer, problem.kernel),
+                                        analysis::from_kernel(layer, after), problem.moments);
+  }
+  context.count("parameters before", static_cast<int64_t>(problem.kernel.size()));
+  context.count("parameters after", point.parameters);
+  problem.constants = analysis::store_factors(layer, problem.factors, problem.type);
+  const std::string ranks = point.inner > 0 ? fmt::format("{} x {}", point.rank, point.inner)
+                                            : std::to_string(point.rank);
+  problem.how = fmt::format("{} rank {}", method_name(layer, problem.solution->method()), ranks);
+  problem.solution.reset();
+}
+
+bool FactorizeWeights::run_on_layer(Layer& layer, PassContext& context) {
+  Model& model = layer.node.graph().model();
+  if (std::string why = analysis::factor_obstacle(layer, model.opset()); !why.empty()) {
+    throw Unsupported(std::move(why));
+  }
+  if (std::string why = editor_.obstacle(layer); !why.empty()) throw Unsupported(std::move(why));
+  Problem& problem = problems_[index_.at(key_of(layer))];
+  if (!problem.obstacle.empty()) throw Unsupported(problem.obstacle);
+  if (problem.constants.empty()) {
+    if (!problem.chosen) problem.chosen = choose(problem, multiple(context));
+    if (std::string why = why_not(problem, *problem.chosen, context); !why.empty()) {
+      throw Unsupported(std::move(why));
+    }
+    store(problem, context);
+  }
+  const bool on_outputs = !problem.moments.empty();
+  context.decided(
+      layer, {.method = problem.how,
+              .detail = fmt::format("keeps {:.4g} % of the {}", 100 * (1 - problem.chosen->lost),
+                                    on_outputs ? "output's energy" : "energy"),
+              .rank = static_cast<double>(problem.chosen->rank)});
+  const bool is_first = layer.output == problem.layer.output;
+  if (is_first || has_free_bias(layer)) quantization::shift_bias(layer, problem.shift);
+  analysis::put_factors(layer, problem.factors, problem.constants);
+  if (layer.weight.uses().empty()) {
+    model.state().constraints.erase(layer.weight.name());
+    analysis::WeightEditor::erase_if_unread(layer.weight);
+  }
+  return true;
+}
 
 }  // namespace
 }  // namespace mcompress::passes
