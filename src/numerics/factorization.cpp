@@ -149,12 +149,16 @@ void Factorization::list_svd_points(std::span<const double> singular_values) {
 
 void Factorization::list_tucker_points(int64_t multiple) {
   std::vector<FactorPoint> all;
-  const auto next = [&](int64_t rank, int64_t full) {
-    return rank < full ? std::min(rank + multiple, full) : full + 1;
+  // Few channels are not worth a full multiple.
+  const auto step = [&](int64_t full) {
+    return multiple < full ? multiple : std::max<int64_t>(full / 4, 1);
   };
-  for (int64_t outer = std::min(multiple, shape_.outputs); outer <= shape_.outputs;
+  const auto next = [&](int64_t rank, int64_t full) {
+    return rank < full ? std::min(rank + step(full), full) : full + 1;
+  };
+  for (int64_t outer = step(shape_.outputs); outer <= shape_.outputs;
        outer = next(outer, shape_.outputs)) {
-    for (int64_t inner = std::min(multiple, shape_.channels); inner <= shape_.channels;
+    for (int64_t inner = step(shape_.channels); inner <= shape_.channels;
          inner = next(inner, shape_.channels)) {
       const int64_t size = parameters(outer, inner);
       if (size >= shape_.parameters()) break;

@@ -137,6 +137,8 @@ class FactorizeWeights : public LayerPass {
   void collect_moments(Model& model, PassContext& context);
   void solve(Problem& problem, std::span<const LayerMoments> moments, int64_t multiple) const;
   std::vector<FactorMethod> methods(const Layer& layer) const;
+  /// Where methods for one convolution are compared; nothing where its factors are not smaller.
+  std::optional<FactorPoint> compared_at(const Factorization& solution, int64_t parameters) const;
   FactorPoint choose(const Problem& problem, int64_t multiple) const;
   FactorPoint choose_by_energy(const Problem& problem, int64_t multiple) const;
   void share_out(int64_t multiple, const PassContext& context);
@@ -180,7 +182,8 @@ void FactorizeWeights::describe(OptionSet& o) {
          {"channel", Convolution::kChannel},
          {"spatial", Convolution::kSpatial},
          {"tucker", Convolution::kTucker}},
-        "Factors of a Conv; auto: those that lose least at half the parameters");
+        "Factors of a Conv; auto: those that lose least, at half the parameters where no rank is "
+        "given");
   o.add("goal", goal_, {{"size", Goal::kSize}, {"latency", Goal::kLatency}},
         "A layer is factorized where that makes it smaller; or only where it is faster, too");
   o.add("fit", fit_, {{"auto", Fit::kAuto}, {"weights", Fit::kWeights}, {"outputs", Fit::kOutputs}},
@@ -291,6 +294,17 @@ const FactorPoint* last_within(const Factorization& solution, double parameters)
   return found;
 }
 
+std::optional<FactorPoint> FactorizeWeights::compared_at(const Factorization& solution,
+                                                         int64_t parameters) const {
+  if (rank_) {
+    const FactorPoint point = solution.point(static_cast<int64_t>(*rank_));
+    return point.parameters < parameters ? std::optional(point) : std::nullopt;
+  }
+  const FactorPoint* const last =
+      last_within(solution, ratio_.value_or(kCompareAt) * static_cast<double>(parameters));
+  return last == nullptr ? std::nullopt : std::optional(*last);
+}
+
 void FactorizeWeights::solve(Problem& problem, std::span<const LayerMoments> moments,
                              int64_t multiple) const {
   const Layer& layer = problem.layer;
@@ -309,14 +323,14 @@ void FactorizeWeights::solve(Problem& problem, std::span<const LayerMoments> mom
     auto solution = std::make_unique<Factorization>(method, problem.kernel, shape, gram, multiple);
     double lost = 0;
     if (candidates.size() > 1) {
-      const FactorPoint* const half =
-          last_within(*solution, kCompareAt * static_cast<double>(shape.parameters()));
-      if (half == nullptr) continue;
-      const auto factors = solution->factors(*half);
+      const auto at = compared_at(*solution, shape.parameters());
+      if (!at) continue;
+      const auto factors = solution->factors(*at);
       lost = numerics::relative_loss(problem.kernel, numerics::composed(method, factors, shape),
                                      shape.outputs, gram);
     }
-    if (problem.solution && lost >= least) continue;
+    // Fewer nodes come first and win where nothing tells the methods apart.
+    if (problem.solution && lost >= least - 1e-6) continue;
     least = lost;
     problem.solution = std::move(solution);
   }

@@ -39,6 +39,24 @@ void expect_factored(const std::string& text, const Shape& shape, int64_t opset 
   expect_close(before, model, {1e-4, true});
 }
 
+/// A kernel of rank 4 by every method: sums of products over all axes.
+std::vector<float> separable_kernel(int64_t outputs, int64_t channels, int64_t rows,
+                                    int64_t columns) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < outputs * channels * rows * columns; ++i) {
+    const auto c = static_cast<float>(i % columns);
+    const auto r = static_cast<float>(i / columns % rows);
+    const auto in = static_cast<float>(i / columns / rows % channels);
+    const auto out = static_cast<float>(i / columns / rows / channels);
+    float sum = 0;
+    for (float k = 1; k <= 3; ++k) {
+      sum += std::sin(k * out + k) * std::cos(k * in) * std::cos(k * r) * std::cos(1 + k * c);
+    }
+    values.push_back(sum);
+  }
+  return values;
+}
+
 constexpr const char* kProduct =
     "g (float[3,24] x) => (float[3,20] y) <float W = {1.0}> { y = MatMul(x, W) }";
 
@@ -131,6 +149,130 @@ TEST(FactorizeWeights, ErrorIsThatOfTheLostSingularValues) {
   }
   EXPECT_GT(error / signal, 1e-6);
   EXPECT_LT(error / signal, 0.02);
+}
+
+TEST(FactorizeWeights, ConvolutionsBySpatialAndTucker) {
+  const char* pads =
+      "g (float[1,10,7,9] x) => (float[1,C,H,W1] y) <float W = {1.0}, float[12] b = "
+      "{1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,1.0,2.0,3.0}> "
+      "{ y = Conv <strides = [2,1], pads = [1,2,0,1], dilations = [1,2]> (x, W, b) }";
+  const char* same =
+      "g (float[1,10,8,9] x) => (float[1,C,H,W1] y) <float W = {1.0}> "
+      "{ y = Conv <auto_pad = \"SAME_LOWER\", strides = [2,3]> (x, W) }";
+  for (const char* text : {pads, same}) {
+    for (const auto& [method, nodes] :
+         {std::pair<const char*, size_t>{"channel", 2}, {"spatial", 2}, {"tucker", 3}}) {
+      SCOPED_TRACE(method);
+      Model model = parse_model(text, 17);
+      model.graph().set_constant(model.graph().find("W"),
+                                 Tensor::from({12, 10, 3, 2}, separable_kernel(12, 10, 3, 2)));
+      const Model before = model.clone();
+      EXPECT_TRUE(
+          run_pass("factorize-weights", model, {{"rank", "3"}, {"convolution", method}}).changed);
+      EXPECT_EQ(model.graph().nodes().size(), nodes);
+      expect_close(before, model, {1e-4, true});
+    }
+  }
+}
+
+TEST(FactorizeWeights, EmbeddingsAreGatheredThin) {
+  Model model = with_weight(
+      "g (int64[2,5] i) => (float[2,5,20] y) <float W = {1.0}> { y = Gather(W, i) }", {40, 20});
+  const Model before = model.clone();
+  EXPECT_TRUE(run_pass("factorize-weights", model, {{"rank", "2"}}).changed);
+  expect_close(before, model, {1e-4, true});
+  EXPECT_LT(model.file_size(), before.file_size() / 2);
+}
+
+/// Inputs of W fill 4 of 24 dimensions: A is too small for factors itself.
+Model narrow_model(const char* text) {
+  Model model = with_weight(text, {24, 20}, 1);
+  model.graph().set_constant(model.graph().find("A"),
+                             Tensor::from({4, 24}, nearly_rank_two(4, 24, 1)));
+  return model;
+}
+
+TEST(FactorizeWeights, WithDataTheOutputsChangeLeast) {
+  const char* text =
+      "g (float[64,4] x) => (float[64,20] y) <float W = {1.0}, float A = {1.0}> "
+      "{ h = MatMul(x, A) y = MatMul(h, W) }";
+  Model seen = narrow_model(text), blind = narrow_model(text);
+  const Model before = seen.clone();
+  PassContext context = make_data_context(before);
+  EXPECT_TRUE(run_pass("factorize-weights", seen, {{"rank", "4"}}, &context).changed);
+  EXPECT_TRUE(
+      run_pass("factorize-weights", blind, {{"rank", "4"}, {"fit", "weights"}}, &context).changed);
+  expect_close(before, seen, {1e-4, true}, 7);
+  const auto outputs = [](const Model& model) {
+    return runtime()->open(model)->run(random_feeds(model, 7));
+  };
+  EXPECT_NE(difference(outputs(before), outputs(blind), 1e-2), "");
+}
+
+TEST(FactorizeWeights, TheBiasTakesUpTheMean) {
+  Model model = with_weight(
+      "g (float[64,24] x) => (float[64,20] y) <float W = {1.0}, float b = {1.0}> "
+      "{ r = Relu(x) y = Gemm(r, W, b) }",
+      {24, 20}, 1);
+  model.graph().set_constant(model.graph().find("b"),
+                             Tensor::from({20}, std::vector<float>(20, 0.5F)));
+  const Model before = model.clone();
+  PassContext context = make_data_context(before);
+  EXPECT_TRUE(run_pass("factorize-weights", model, {{"rank", "3"}}, &context).changed);
+  std::vector<double> shift(20), size(20);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    const Feeds feeds = random_feeds(before, seed);
+    const auto a = runtime()->open(before)->run(feeds).at(0).to_float();
+    const auto b = runtime()->open(model)->run(feeds).at(0).to_float();
+    for (size_t i = 0; i < a.size(); ++i) {
+      shift[i % 20] += b[i] - a[i];
+      size[i % 20] += std::abs(b[i] - a[i]);
+    }
+  }
+  for (size_t i = 0; i < 20; ++i) EXPECT_LT(std::abs(shift[i]), 1e-3 * size[i] + 1e-3) << i;
+}
+
+TEST(FactorizeWeights, ABudgetGoesWhereItIsWorthMost) {
+  // The weight of nearly rank 2 gives up its parameters, the noisy one keeps them.
+  const char* text =
+      "g (float[3,96] x) => (float[3,96] y) <float W = {1.0}, float V = {1.0}> "
+      "{ h = MatMul(x, W) y = MatMul(h, V) }";
+  Model model = with_weight(text, {96, 96});
+  std::vector<float> noise;
+  for (int i = 0; i < 96 * 96; ++i) noise.push_back(std::sin(static_cast<float>(i * i % 7919)));
+  model.graph().set_constant(model.graph().find("V"), Tensor::from({96, 96}, noise));
+  const Outcome outcome = run_pass("factorize-weights", model, {{"budget", "0.7"}});
+  EXPECT_TRUE(outcome.changed);
+  EXPECT_FALSE(model.graph().find("W"));
+  EXPECT_TRUE(model.graph().find("V"));
+  EXPECT_EQ(outcome.skips.at(0).reason, "within the budget it may stay dense");
+}
+
+TEST(FactorizeWeights, SmallLayersAreNotFaster) {
+  Model model = with_weight(kProduct, {24, 20});
+  const Outcome outcome =
+      run_pass("factorize-weights", model, {{"rank", "2"}, {"goal", "latency"}});
+  EXPECT_FALSE(outcome.changed);
+  EXPECT_EQ(outcome.skips.at(0).reason, "factors of rank 2 are not predicted to be faster");
+}
+
+TEST(FactorizeWeights, WeightsThatGiveNothing) {
+  const auto reason = [](const std::vector<float>& values, const char* rank) {
+    Model model = with_weight(kProduct, {24, 20});
+    model.graph().set_constant(model.graph().find("W"), Tensor::from({24, 20}, values));
+    const Outcome outcome = run_pass("factorize-weights", model, {{"rank", rank}});
+    return outcome.changed ? "changed" : outcome.skips.at(0).reason;
+  };
+  std::vector<float> values(480, 0.0F);
+  EXPECT_EQ(reason(values, "2"), "its weight is zero");
+  for (size_t i = 0; i < 30; ++i) values[i * 16] = 1.0F;
+  EXPECT_EQ(reason(values, "2"),
+            "its weight has 30 non-zeros, factors of rank 2 have 88 parameters");
+  EXPECT_EQ(reason(std::vector<float>(480, 0.25F), "1"), "changed");
+  EXPECT_EQ(reason(std::vector<float>(480, 0.25F), "100"),
+            "rank 20 does not pay against the dense weight, 10 is the most that does");
+  values[7] = NAN;
+  EXPECT_EQ(reason(values, "2"), "its weight holds NaN or infinite values");
 }
 
 TEST(FactorizeWeights, EveryStoring) {
