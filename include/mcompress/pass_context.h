@@ -159,6 +159,10 @@ class PassContext {
   Evaluator* evaluator() const { return services_.evaluator.get(); }
   /// Null where the built-in costs of the target serve.
   const CostTable* costs() const { return services_.costs.get(); }
+  /// The model as it was before the steps that quantized it, for passes that repair what those did;
+  /// null before the first. Kept by the manager.
+  const Model* reference() const { return reference_.get(); }
+  void keep_reference(Model model);
   OpsetService& opset();
   Progress& progress();
   const Target& target() const { return services_.target; }
@@ -220,6 +224,7 @@ class PassContext {
   std::vector<Skip> skips_;
   std::vector<std::string> warnings_;
   std::map<std::string, std::string> refused_;
+  std::shared_ptr<const Model> reference_;
   ValueTypes types_;
   const Model* types_of_ = nullptr;
   uint64_t types_at_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pass/manager.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "pass/late_refusal.h"
@@ -10,6 +11,13 @@ namespace {
 
 std::string quoted(const ConfigValue& value) {
   return value.quoted ? '"' + value.scalar + '"' : value.scalar;
+}
+
+/// No step has quantized or encoded a weight.
+bool holds_plain_weights(Model& model) {
+  const auto layers = find_layers(model);
+  return std::all_of(layers.begin(), layers.end(),
+                     [](const Layer& layer) { return layer.weight_is_plain; });
 }
 
 }  // namespace
@@ -77,7 +85,12 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
                                        (outcome.changed ? "changed" : "is unchanged") +
                                        ", and it " + (differs ? "changed" : "did not"));
     }
-    if (outcome.changed) verify(snapshot, model, step.pass);
+    if (outcome.changed) {
+      verify(snapshot, model, step.pass);
+      if (quantizes(step) && holds_plain_weights(snapshot)) {
+        context_.keep_reference(std::move(snapshot));
+      }
+    }
   } catch (Error& error) {
     model = std::move(snapshot);
     error.with_context(step.pass);
@@ -91,6 +104,10 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
   }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return outcome;
+}
+
+bool PassManager::quantizes(const StepSpec& step) const {
+  return bind(step)->stored_bits_per_weight().value_or(32) <= 8;
 }
 
 bool PassManager::run_restarting(Model& model, const StepSpec& step) {

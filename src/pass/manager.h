@@ -34,6 +34,8 @@ class PassManager {
 
  private:
   bool run_restarting(Model& model, const StepSpec& step);
+  /// The pass stores weights in 8 bits or fewer.
+  bool quantizes(const StepSpec& step) const;
   void check_services(const Pass& pass) const;
   void verify(const Model& before, const Model& after, const std::string& pass) const;
 

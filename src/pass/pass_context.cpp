@@ -84,6 +84,10 @@ void PassContext::use_table(const std::string& file, const Model& model) {
   table_ = services_.open_table(file, model, services_.calibration);
 }
 
+void PassContext::keep_reference(Model model) {
+  reference_ = std::make_shared<const Model>(std::move(model));
+}
+
 OpsetService& PassContext::opset() {
   if (services_.opset) return *services_.opset;
   throw Error(ErrorCode::kBug, "no service raises opsets here");

@@ -25,7 +25,7 @@ constexpr double kDamping = 0.01;
 constexpr int kSweeps = 4;
 /// Multiplications that looking for better scales may take, and that a layer's steps may.
 constexpr double kSearchWork = 4e10;
-constexpr double kAdaptiveWork = 2e11;
+constexpr double kAdaptiveWork = 2e10;
 constexpr int kFewestSteps = 150;
 
 /// Wider scales, for which few pairs are too much; and around the scale of least weight error,

@@ -173,6 +173,11 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"convert-float16.mode", step("convert-float16", "mode: weights", "mode: graph")},
       {"convert-float16.block",
        step("convert-float16", "mode: graph", "mode: graph, block: [MatMul]")},
+      {"correct-bias.samples",
+       {"quantize-static: {where: everywhere, effort: quick, bias-correction: false}, "
+        "correct-bias: {samples: 1}",
+        "quantize-static: {where: everywhere, effort: quick, bias-correction: false}, "
+        "correct-bias: {samples: 12}"}},
       {"decode-weights.casts",
        {"convert-float16, decode-weights: {}", "convert-float16, decode-weights: {casts: true}"}},
       {"decode-weights.quantized",
