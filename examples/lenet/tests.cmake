@@ -4,7 +4,7 @@ mcompress_example(lenet
     --force --report {out}/report.json
   EXPECT
     "size_before.file_bytes == 1067211"
-    "size_after.file_bytes <= 90000"
+    "size_after.file_bytes <= 37000"
     "metric_before.value == 0.986"
     "metric_after.value >= 0.983"
     "constraints.0.holds == ON"
