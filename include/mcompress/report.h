@@ -98,7 +98,7 @@ struct CostFigure {
   uint64_t entries = 0;
   uint64_t measured = 0;       ///< units of the model that this run measured
   /// With units measured: what the table says of the model against the model itself. Units in float, and
-  /// what running all of them in INT8 saves.
+  /// what INT8 saves where the table says that it pays.
   std::optional<double> float_predicted_ms, float_measured_ms;
   std::optional<double> saving_predicted_ms, saving_measured_ms;
 };

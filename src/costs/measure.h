@@ -27,7 +27,7 @@ Measured measure_costs(Model& model, const ValueTypes& types, RuntimeService& ru
 struct InSitu {
   double float_predicted_ms = 0;   ///< units only
   double float_measured_ms = 0;    ///< the whole model
-  double saving_predicted_ms = 0;  ///< by running all units in 8 bits, changes at edges included
+  double saving_predicted_ms = 0;  ///< in 8 bits where it pays by the table, edges included
   double saving_measured_ms = 0;
 };
 /// Nothing where the model has no units, or is below opset 13.

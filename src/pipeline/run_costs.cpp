@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/run_costs.h"
 
-#include "costs/measure.h"
 #include "costs/table_file.h"
 #include "mcompress/error.h"
 
 namespace mcompress {
 namespace {
+
+constexpr int64_t kStaticOpset = 13;
 
 std::string machine_text(const CostMachine& machine) {
   return machine.cpu + " (" + machine.instruction_sets + "), ONNX Runtime " + machine.runtime;
@@ -56,13 +57,28 @@ void RunCosts::before_step(Model& model, PassContext& context, const std::option
   figure_.measured += measured.units;
   costs::write_cost_table(*table_, file_);
   if (!sample) return;
-  const auto in_situ = costs::compare_in_situ(model, types, context.runtime(), context.target(),
-                                              *table_, *sample);
+  const auto in_situ = compare_in_situ(model, context, *sample);
   if (!in_situ) return;
   figure_.float_predicted_ms = in_situ->float_predicted_ms;
   figure_.float_measured_ms = in_situ->float_measured_ms;
   figure_.saving_predicted_ms = in_situ->saving_predicted_ms;
   figure_.saving_measured_ms = in_situ->saving_measured_ms;
+}
+
+std::optional<costs::InSitu> RunCosts::compare_in_situ(const Model& model, PassContext& context,
+                                                       const Feeds& sample) const {
+  Model raised = model.clone();
+  std::optional<costs::InSitu> result;
+  try {
+    context.forget_types();
+    context.require_opset(raised, kStaticOpset);
+    result = costs::compare_in_situ(raised, context.sample_types(raised), context.runtime(),
+                                    context.target(), *table_, sample);
+  } catch (const Unsupported&) {
+    // It cannot run in 8 bits: there is nothing to compare.
+  }
+  context.forget_types();
+  return result;
 }
 
 CostFigure RunCosts::figure() const {

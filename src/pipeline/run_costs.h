@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "costs/measure.h"
 #include "mcompress/cost_table.h"
 #include "mcompress/pass_context.h"
 #include "mcompress/recipe.h"
@@ -33,6 +34,9 @@ class RunCosts {
   CostFigure figure() const;
 
  private:
+  std::optional<costs::InSitu> compare_in_situ(const Model& model, PassContext& context,
+                                               const Feeds& sample) const;
+
   std::filesystem::path file_;
   std::shared_ptr<CostTable> table_;
   bool measure_;

@@ -384,7 +384,7 @@ std::string costs_text(const CostFigure& costs) {
             format_milliseconds(*costs.float_measured_ms) + " in the model";
   }
   if (costs.saving_predicted_ms && costs.saving_measured_ms) {
-    text += ", INT8 throughout saves " + format_milliseconds(*costs.saving_predicted_ms) +
+    text += ", INT8 where it pays saves " + format_milliseconds(*costs.saving_predicted_ms) +
             " predicted, " + format_milliseconds(*costs.saving_measured_ms) + " measured";
   }
   return text;

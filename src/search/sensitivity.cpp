@@ -57,7 +57,8 @@ class Sensitivity {
   explicit Sensitivity(const SensitivityInputs& in)
       : in_(in), base_(in.base->clone()), layers_(find_layers(base_)) {
     types_ = in_.context->sample_types(base_);
-    base_bytes_ = bytes_of(base_.clone(), "");
+    base_bytes_ = base_.file_size();
+    encoded_base_bytes_ = encoded_bytes(base_.clone());
   }
 
   std::vector<SensitivityLayer> measure() {
@@ -147,8 +148,7 @@ class Sensitivity {
       result.metric_drop_high = drop.high;
     }
     if (const auto form = form_of(choice.step)) result.microseconds_saved = saved(group, *form);
-    result.bytes_saved = static_cast<int64_t>(base_bytes_) -
-                         static_cast<int64_t>(bytes_of(std::move(candidate), choice.step.pass));
+    result.bytes_saved = bytes_saved(std::move(candidate), choice.step.pass);
   }
 
   double saved(const Group& group, LayerForm form) const {
@@ -163,10 +163,18 @@ class Sensitivity {
   }
 
   /// Integers are stored as they are: in large models only zeros and shared values are worth the
-  /// time of encoding all weights again for each layer.
-  uint64_t bytes_of(Model model, const std::string& pass) const {
-    const bool small = model.file_size() < kEncodeBelow;
-    if (!in_.encode || (!small && pass.starts_with("quantize-"))) return model.file_size();
+  /// time of encoding all weights again for each layer. Like is compared with like.
+  int64_t bytes_saved(Model candidate, const std::string& pass) const {
+    const bool as_they_are =
+        !in_.encode || (base_bytes_ >= kEncodeBelow && pass.starts_with("quantize-"));
+    return as_they_are ? static_cast<int64_t>(base_bytes_) -
+                             static_cast<int64_t>(candidate.file_size())
+                       : static_cast<int64_t>(encoded_base_bytes_) -
+                             static_cast<int64_t>(encoded_bytes(std::move(candidate)));
+  }
+
+  uint64_t encoded_bytes(Model model) const {
+    if (!in_.encode) return model.file_size();
     StepSpec encode;
     encode.pass = "encode-weights";
     in_.context->forget_types();
@@ -178,7 +186,7 @@ class Sensitivity {
   Model base_;
   std::vector<Layer> layers_;
   ValueTypes types_;
-  uint64_t base_bytes_ = 0;
+  uint64_t base_bytes_ = 0, encoded_base_bytes_ = 0;
 };
 
 }  // namespace
