@@ -25,12 +25,10 @@ void set_code(std::span<uint8_t> row, int64_t index, int bits, uint32_t code) {
   byte = static_cast<uint8_t>(byte | (code << (bit % 8)));
 }
 
-float scale_at(const QuantizedWeight& weight, int64_t input, int64_t output) {
-  const std::span<const float> scales = weight.scales.as<float>();
-  if (scales.size() == 1) return scales[0];
+size_t scale_index(const QuantizedWeight& weight, int64_t input, int64_t output) {
+  if (weight.scales.count() == 1) return 0;
   const int64_t outputs = weight.codes.shape()[1];
-  if (weight.block > 0) return scales[static_cast<size_t>(input / weight.block * outputs + output)];
-  return scales[static_cast<size_t>(output)];
+  return static_cast<size_t>(weight.block > 0 ? input / weight.block * outputs + output : output);
 }
 
 bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
@@ -48,10 +46,29 @@ void check_packable(const QuantizedWeight& weight, int bits, int64_t block) {
   if (weight.block == 0 && weight.scales.count() > 1 && weight.axis != 1) {
     throw Unsupported("scales are not per output");
   }
-  if (!weight.zero_points) return;
-  for (const int64_t z : weight.zero_points->to_int64()) {
-    if (z != 0) throw Unsupported("zero points are not 0");
+}
+
+/// What makes an unsigned code of one of QuantizedWeight: with zero points, codes of less than 8 bits
+/// start at 0 already.
+int64_t code_offset(const QuantizedWeight& weight, int bits) {
+  return weight.zero_points && bits < 8 ? 0 : int64_t{1} << (bits - 1);
+}
+
+/// [outputs, bytes], the blocks of one output side by side.
+Tensor pack_zero_points(const QuantizedWeight& weight, const NBitsWeight& packed) {
+  const int64_t row_bytes = (packed.blocks() * packed.bits + 7) / 8;
+  Tensor result(DataType::kUint8, {packed.outputs, row_bytes});
+  const std::span<uint8_t> bytes = result.mutate_as<uint8_t>();
+  const std::vector<int64_t> zeros = weight.zero_points->to_int64();
+  const int64_t offset = code_offset(weight, packed.bits);
+  for (int64_t n = 0; n < packed.outputs; ++n) {
+    for (int64_t b = 0; b < packed.blocks(); ++b) {
+      const int64_t zero = zeros[scale_index(weight, b * packed.block, n)] + offset;
+      set_code(bytes.subspan(static_cast<size_t>(n * row_bytes)), b, packed.bits,
+               static_cast<uint32_t>(zero));
+    }
   }
+  return result;
 }
 
 }  // namespace
@@ -92,20 +109,22 @@ NBitsWeight pack_nbits(const QuantizedWeight& weight, int bits, int64_t block) {
   const std::span<uint8_t> bytes = result.packed.mutate_as<uint8_t>();
   const std::span<float> scales = result.scales.mutate_as<float>();
   const auto block_bytes = static_cast<size_t>(block * bits / 8);
-  const int64_t offset = int64_t{1} << (bits - 1);
+  const int64_t offset = code_offset(weight, bits);
+  const std::span<const float> given = weight.scales.as<float>();
   for (int64_t n = 0; n < result.outputs; ++n) {
     for (int64_t k = 0; k < result.blocks() * block; ++k) {
       const auto at = static_cast<size_t>(n * result.blocks() + k / block);
-      if (k % block == 0) scales[at] = scale_at(weight, k, n);
+      if (k % block == 0) scales[at] = given[scale_index(weight, k, n)];
       // Beyond the last input the kernel reads the filling against zeros: any code will do.
       const int64_t code =
           k < result.inputs ? codes[static_cast<size_t>(k * result.outputs + n)] : 0;
-      if (code < -offset || code >= offset) {
+      if (code < -offset || code >= (int64_t{1} << bits) - offset) {
         throw Unsupported(fmt::format("code {} does not fit {} bits", code, bits));
       }
       set_code(bytes.subspan(at * block_bytes), k % block, bits, static_cast<uint32_t>(code + offset));
     }
   }
+  if (weight.zero_points) result.zero_points = pack_zero_points(weight, result);
   return result;
 }
 

@@ -24,9 +24,9 @@ struct NBitsWeight {
   Tensor dequantized() const;
 };
 
-/// `weight`: int8 or int4 codes [inputs, outputs] in [-2^(bits-1), 2^(bits-1)), symmetric, with scales per tensor,
-/// per output (axis 1) or in blocks along the inputs (axis 0). Scales are repeated where blocks are finer.
-/// Throws Unsupported for zero points or codes out of range. `block`: power of two, 16 to 256.
+/// `weight`: int8 or int4 codes [inputs, outputs] with scales per tensor, per output (axis 1) or in blocks along
+/// the inputs (axis 0). Codes are in [-2^(bits-1), 2^(bits-1)), or with zero points and less than 8 bits in
+/// [0, 2^bits). Scales are repeated where blocks are finer. Throws Unsupported for codes out of range. `block`: power of two, 16 to 256.
 NBitsWeight pack_nbits(const QuantizedWeight& weight, int bits, int64_t block);
 
 /// Writes the node for input `a` and bias (empty: none), with accuracy_level 4 (without it the runtime is

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "forms/encodings.h"
+#include "forms/quantized_parts.h"
 
 namespace mcompress::forms {
 namespace {
@@ -59,6 +60,32 @@ class ScaleIndex {
   int64_t inner_ = 1, size_ = 1, blocks_ = 1;
 };
 
+/// Of int8 or float.
+Tensor transposed(const Tensor& matrix) {
+  const int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
+  Tensor result(matrix.type(), {columns, rows});
+  const auto turn = [&](auto from, auto to) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; ++c) {
+        to[static_cast<size_t>(c * rows + r)] = from[static_cast<size_t>(r * columns + c)];
+      }
+    }
+  };
+  if (matrix.type() == DataType::kFloat) {
+    turn(matrix.as<float>(), result.mutate_as<float>());
+  } else {
+    turn(matrix.as<int8_t>(), result.mutate_as<int8_t>());
+  }
+  return result;
+}
+
+void multiply_inputs(const QuantizedWeight& weight, std::span<float> values) {
+  const std::span<const float> factors = weight.input_scales->as<float>();
+  const auto columns = static_cast<size_t>(weight.codes.shape()[1]);
+  const bool rows = weight.input_axis() == 0;
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= factors[rows ? i / columns : i % columns];
+}
+
 bool fits(const Shape& shape, const Shape& scales, int64_t axis, int64_t block) {
   if (block == 0 && element_count(scales) == 1 && scales.size() <= 1) return true;
   if (axis < 0 || axis >= static_cast<int64_t>(shape.size())) return false;
@@ -69,48 +96,22 @@ bool fits(const Shape& shape, const Shape& scales, int64_t axis, int64_t block) 
   return scales == expected;
 }
 
-/// Where the parts of a quantized form are.
-struct Parts {
-  FormKind kind = FormKind::kDequantize;
-  NodeRef last;        ///< DequantizeLinear or Mul
-  NodeRef cast;        ///< of a scaled form
-  ValueRef codes, scales, zero_points;
-  std::optional<StoredForm> encoded;  ///< codes behind an encoding
-  DataType code_type = DataType::kInt8;
-  Shape shape;
-  int axis = 0;
-  int64_t block = 0;
-};
-
-bool match_codes_value(const ValueRef& value, Parts& parts) {
-  parts.codes = value;
-  if (value.is_constant()) {
-    parts.code_type = value.constant_type();
-    parts.shape = value.constant_shape();
-    return is_code_type(parts.code_type);
-  }
-  parts.encoded = recognise(value);
-  if (!parts.encoded || !is_code_type(parts.encoded->type)) return false;
-  parts.code_type = parts.encoded->type;
-  parts.shape = parts.encoded->shape;
-  return true;
-}
-
 std::optional<Parts> dequantize_parts(const ValueRef& end) {
   Parts parts;
-  parts.last = end.producer();
-  if (!is_op(parts.last, "DequantizeLinear")) return std::nullopt;
-  parts.scales = parts.last.input(1);
-  parts.zero_points = parts.last.input(2);
+  const NodeRef last = end.producer();
+  if (!is_op(last, "DequantizeLinear")) return std::nullopt;
+  parts.nodes = {last};
+  parts.scales = last.input(1);
+  parts.zero_points = last.input(2);
   if (!parts.scales.is_constant() || parts.scales.constant_type() != DataType::kFloat) {
     return std::nullopt;
   }
-  const int64_t output = parts.last.attribute("output_dtype", int64_t{0});
+  const int64_t output = last.attribute("output_dtype", int64_t{0});
   if (output != 0 && output != kToFloat) return std::nullopt;
-  if (!match_codes_value(parts.last.input(0), parts)) return std::nullopt;
-  parts.block = parts.last.attribute("block_size", int64_t{0});
+  if (!match_codes_value(last.input(0), parts)) return std::nullopt;
+  parts.block = last.attribute("block_size", int64_t{0});
   parts.axis = static_cast<int>(
-      wrap_axis(parts.last.attribute("axis", int64_t{1}), parts.shape.size()));
+      wrap_axis(last.attribute("axis", int64_t{1}), parts.shape.size()));
   const Shape scales = parts.scales.constant_shape();
   if (!fits(parts.shape, scales, parts.axis, parts.block)) return std::nullopt;
   if (parts.zero_points) {
@@ -123,54 +124,33 @@ std::optional<Parts> dequantize_parts(const ValueRef& end) {
   return parts;
 }
 
-/// Scales of a Mul: as many dimensions of 1 around one axis as broadcasting needs. Sets the axis.
-bool match_broadcast(const Shape& scales, Parts& parts) {
-  if (scales.size() > parts.shape.size()) return false;
-  const size_t shift = parts.shape.size() - scales.size();
-  int found = -1;
-  for (size_t d = 0; d < scales.size(); ++d) {
-    if (scales[d] == 1) continue;
-    if (scales[d] != parts.shape[d + shift] || found >= 0) return false;
-    found = static_cast<int>(d + shift);
-  }
-  parts.axis = std::max(found, 0);
-  return true;
-}
-
-std::optional<Parts> scaled_parts(const ValueRef& end) {
-  Parts parts;
-  parts.kind = FormKind::kScaled;
-  parts.last = end.producer();
-  if (!is_op(parts.last, "Mul")) return std::nullopt;
-  for (const int cast_input : {0, 1}) {
-    parts.cast = parts.last.input(cast_input).producer();
-    parts.scales = parts.last.input(1 - cast_input);
-    if (!is_op(parts.cast, "Cast") || parts.cast.attribute("to", int64_t{0}) != kToFloat) continue;
-    if (!parts.scales.is_constant() || parts.scales.constant_type() != DataType::kFloat) continue;
-    if (!match_codes_value(parts.cast.input(0), parts)) continue;
-    if (match_broadcast(parts.scales.constant_shape(), parts)) return parts;
-  }
-  return std::nullopt;
-}
-
 QuantizedWeight read(const Parts& parts) {
   QuantizedWeight weight;
   weight.codes = parts.encoded ? parts.encoded->decode() : *parts.codes.constant();
   weight.scales = *parts.scales.constant();
-  if (parts.kind == FormKind::kScaled) {
-    const int64_t count = weight.scales.count();
-    weight.scales = weight.scales.reshaped(count == 1 ? Shape{} : Shape{count});
-  }
   if (parts.zero_points) weight.zero_points = parts.zero_points.constant();
   weight.axis = parts.axis;
   weight.block = parts.block;
+  if (parts.kind == FormKind::kDequantize) return weight;
+  // A Mul broadcasts what QuantizedWeight says by axis and block.
+  weight.codes = weight.codes.reshaped(parts.shape);
+  const Shape scales =
+      scale_shape(parts.shape, weight.scales.count(), parts.axis, parts.block);
+  weight.scales = weight.scales.reshaped(scales);
+  if (weight.zero_points) {
+    weight.zero_points = weight.zero_points->cast(parts.code_type).reshaped(scales);
+  }
+  if (parts.input_scales) {
+    const Tensor factors = *parts.input_scales.constant();
+    weight.input_scales = factors.reshaped({factors.count()});
+  }
+  if (parts.result != parts.shape) weight.shape = parts.result;
   return weight;
 }
 
 StoredForm to_form(const ValueRef& end, const Parts& parts) {
   Trail trail;
-  trail.add(parts.last);
-  if (parts.cast) trail.add(parts.cast);
+  for (const NodeRef& n : parts.nodes) trail.add(n);
   if (parts.encoded) {
     for (const NodeRef& n : parts.encoded->nodes) trail.add(n);
     for (const ValueRef& c : parts.encoded->constants) trail.add(c);
@@ -178,22 +158,39 @@ StoredForm to_form(const ValueRef& end, const Parts& parts) {
     trail.add(parts.codes);
   }
   trail.add(parts.scales);
-  if (parts.zero_points) trail.add(parts.zero_points);
+  for (const ValueRef& other : {parts.zero_points, parts.input_scales, parts.target}) {
+    if (other) trail.add(other);
+  }
   StoredForm form =
-      finish_form(parts.kind, end, DataType::kFloat, parts.shape, std::move(trail));
+      finish_form(parts.kind, end, DataType::kFloat, parts.result, std::move(trail));
   if (parts.encoded) form.inner = parts.encoded->kind;
   form.decode = [parts] { return read(parts).dequantized(); };
   return form;
 }
 
-bool all_zero(const Tensor& tensor) {
-  for (const int64_t v : tensor.to_int64()) {
-    if (v != 0) return false;
+}  // namespace
+
+bool match_codes_value(const ValueRef& value, Parts& parts) {
+  parts.codes = value;
+  if (value.is_constant()) {
+    parts.code_type = value.constant_type();
+    parts.shape = parts.result = value.constant_shape();
+    return is_code_type(parts.code_type);
   }
+  parts.encoded = recognise(value);
+  if (!parts.encoded || !is_code_type(parts.encoded->type)) return false;
+  parts.code_type = parts.encoded->type;
+  parts.shape = parts.result = parts.encoded->shape;
   return true;
 }
 
-}  // namespace
+Shape scale_shape(const Shape& codes, int64_t scales, int axis, int64_t block) {
+  if (block == 0) return scales == 1 ? Shape{} : Shape{scales};
+  Shape shape = codes;
+  int64_t& size = shape[static_cast<size_t>(axis)];
+  size = (size + block - 1) / block;
+  return shape;
+}
 
 Tensor QuantizedWeight::dequantized() const {
   if (!fits(codes.shape(), scales.shape(), axis, block)) {
@@ -212,6 +209,17 @@ Tensor QuantizedWeight::dequantized() const {
     const size_t s = index(static_cast<int64_t>(i));
     out[i] = static_cast<float>(q[i] - zero[s]) * scale[s];
   }
+  if (input_scales) multiply_inputs(*this, out);
+  return shape.empty() ? result : result.reshaped(shape);
+}
+
+QuantizedWeight transposed(const QuantizedWeight& weight) {
+  QuantizedWeight result = weight;
+  result.codes = transposed(weight.codes);
+  result.axis = 1 - weight.axis;
+  if (weight.block == 0) return result;
+  result.scales = transposed(weight.scales);
+  if (weight.zero_points) result.zero_points = transposed(*weight.zero_points);
   return result;
 }
 
@@ -241,29 +249,6 @@ ValueRef emit_dequantize(Graph& graph, std::string_view hint, const QuantizedWei
   if (weight.zero_points) zero_points = graph.add_constant(name + "_z", *weight.zero_points);
   return emit_dequantize(graph, codes, scales, zero_points, weight.axis, weight.block,
                          weight.scales.count() == 1 && weight.block == 0, before);
-}
-
-ValueRef emit_scaled(Graph& graph, std::string_view hint, const QuantizedWeight& weight,
-                     NodeRef before) {
-  if (weight.block > 0 || (weight.zero_points && !all_zero(*weight.zero_points))) {
-    throw Error(ErrorCode::kBug, fmt::format("{}: a scaled weight has neither blocks nor zero points",
-                                             hint));
-  }
-  const std::string name(hint);
-  Shape broadcast;
-  if (weight.scales.count() > 1) {
-    broadcast.assign(weight.codes.shape().size() - static_cast<size_t>(weight.axis), 1);
-    broadcast.front() = weight.scales.count();
-  }
-  NodeSpec cast;
-  cast.op = "Cast";
-  cast.inputs = {graph.add_constant(name + "_q", weight.codes)};
-  cast.attributes = {{"to", kToFloat}};
-  const ValueRef wide = graph.insert(std::move(cast), before).output();
-  NodeSpec mul;
-  mul.op = "Mul";
-  mul.inputs = {wide, graph.add_constant(name + "_s", weight.scales.reshaped(broadcast))};
-  return graph.insert(std::move(mul), before).output();
 }
 
 std::optional<StoredForm> match_dequantize(const ValueRef& end) {

@@ -1,75 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs matrix products on 8-bit integers; activations are quantized while the model runs, so no
-// data is needed.
+// Runs matrix products and LSTMs on 8-bit integers; activations are quantized while the model runs,
+// so no data is needed.
 //
 //   Before:  y = Gemm(x, W, b)                                   (or MatMul)
 //   After:   q, sx, z = DynamicQuantizeLinear(x)
 //            y = Add(Mul(Cast(MatMulInteger(q, Q, z)), Mul(sx, s)), b)      W ~ Q s, Q in -127..127
+//   Before:  y = LSTM(x, W, R, b)
+//   After:   y = com.microsoft.DynamicQuantizeLSTM(x, QW, QR, b, ..., sW, 0, sR, 0)
 //
-// The runtime fuses this to DynamicQuantizeMatMul. alpha goes into the scales and beta into the
-// bias; a weight of Gemm with transB is transposed. Layers that read one value share its
-// DynamicQuantizeLinear, layers that share a weight its integers. On targets whose kernels add
-// pairs of products in 16 bits, Q obeys the pair rule, at the scale that costs least.
+// The runtime fuses the first to DynamicQuantizeMatMul. alpha goes into the scales and beta into the
+// bias; a weight of Gemm with transB is transposed, an input with transA gets a Transpose. Layers that
+// read one value share its DynamicQuantizeLinear, layers that share a weight its integers. On targets
+// whose kernels add pairs of products in 16 bits, Q obeys the pair rule, at the scale that costs least.
 //
-// Refuses: Conv (ConvInteger is 3 to 37 times slower than float), everything that is no product
-// with a matrix on the right, products below `min-macs`, where quantizing the input costs more than
-// it saves, quantized weights, weights that unselected nodes read too, NaN.
-#include <cmath>
+// With validation data, layers go back to float, those first whose quantization alone changes the
+// outputs most, until the metric is within `tolerance`.
+//
+// Refuses: Conv (ConvInteger is 3 to 37 times slower than float), GRU and RNN (no integer kernel),
+// everything that is no product with a matrix on the right, products below `min-macs`, where
+// quantizing the input costs more than it saves, quantized weights, weights that unselected nodes read
+// too, NaN.
+#include <algorithm>
 #include <map>
+#include <memory>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "analysis/weight_editor.h"
-#include "forms/dynamic.h"
+#include "mcompress/metric.h"
 #include "mcompress/pass_context.h"
-#include "numerics/pair_quantize.h"
-#include "numerics/weight_quantize.h"
 #include "pass/register.h"
 #include "quantization/costs.h"
+#include "quantization/damage.h"
+#include "quantization/dynamic_layers.h"
 
 namespace mcompress::passes {
 namespace {
 
+using quantization::DynamicConverter;
+
 enum class Granularity { kChannel, kTensor };
 
 constexpr int64_t kLeastOpset = 11;
-
-std::string unsupported_kind(const Layer& layer) {
-  switch (layer.kind) {
-    case LayerKind::kMatMul:
-    case LayerKind::kGemm:
-      break;
-    case LayerKind::kConv:
-    case LayerKind::kConvTranspose:
-      return "integer convolutions with a dynamic range are slower than float";
-    default:
-      return fmt::format("no dynamic form for {} layers", layer_kind_name(layer.kind));
-  }
-  if (layer.weight_input != 1) return "its weight is the left operand";
-  if (layer.weight_shape.size() != 2) return "its weight is a stack of matrices";
-  if (layer.node.attribute("transA", int64_t{0}) != 0) return "its input is transposed";
-  const ValueRef bias = layer.node.input(2);
-  if (bias && !bias.is_constant() && layer.node.attribute("beta", 1.0F) != 1.0F) {
-    return "its bias is no constant and has a factor";
-  }
-  return "";
-}
-
-/// [inputs, outputs] whatever transB says.
-std::vector<float> as_columns(const Layer& layer, const Tensor& weight) {
-  const std::span<const float> from = weight.as<float>();
-  std::vector<float> to(from.begin(), from.end());
-  if (layer.output_axis == 1) return to;
-  for (int64_t n = 0; n < layer.outputs; ++n) {
-    for (int64_t k = 0; k < layer.inputs; ++k) {
-      to[static_cast<size_t>(k * layer.outputs + n)] =
-          from[static_cast<size_t>(n * layer.inputs + k)];
-    }
-  }
-  return to;
-}
+constexpr size_t kDamageSamples = 16;
+constexpr int kEvaluations = 7;
 
 /// Rows of the product as far as they are known; open dimensions count as one.
 int64_t rows_of(const ValueType& input) {
@@ -78,20 +54,15 @@ int64_t rows_of(const ValueType& input) {
   return rows;
 }
 
-Tensor scaled_by(const Tensor& values, float factor) {
-  Tensor result = values;
-  for (float& v : result.mutate_as<float>()) v *= factor;
-  return result;
-}
-
 class QuantizeDynamic : public LayerPass {
  public:
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "quantize-dynamic",
-        .summary = "run MatMul and Gemm in INT8, activations quantized while the model runs",
+        .summary =
+            "run MatMul, Gemm and LSTM in INT8, activations quantized while the model runs",
         .fidelity = Fidelity::kLossy,
-        .needs = {.runtime = true},
+        .needs = {.runtime = true, .judge = true},
         .cost = "accuracy: little; one pass over each input to find its range",
         .benefit = "a quarter of the size and two to five times the speed of these layers",
     };
@@ -107,49 +78,65 @@ class QuantizeDynamic : public LayerPass {
     o.add("min-macs", min_macs_,
           "Leave products alone that have fewer multiply-accumulates per sample")
         .at_least(0);
+    o.add("tolerance", tolerance_,
+          "Points that the metric may lose on the validation data (per cent of metrics without "
+          "points); beyond that, layers stay in float")
+        .at_least(0);
   }
   std::optional<double> stored_bits_per_weight() const override { return 8; }
 
  protected:
   void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override {
     const ValueTypes& types = context.types(model);
-    std::vector<Layer> possible;
+    std::set<std::string> possible;
     for (const Layer& layer : selected) {
       const int64_t rows = rows_of(types.find(layer.node.input(0)));
-      rows_[layer.output] = rows;
-      if (why_not(layer, rows, context).empty()) possible.push_back(layer);
+      if (std::string why = why_not(layer, rows, context); !why.empty()) {
+        refusals_[key_of(layer)] = std::move(why);
+      } else {
+        possible.insert(key_of(layer));
+      }
     }
-    editor_ = analysis::WeightEditor(possible);
-    if (!possible.empty()) context.require_opset(model, kLeastOpset);
-  }
-
-  /// Scales that were multiplied by the alpha of every reader have none left.
-  bool finish(Model&, PassContext&) override {
-    for (const auto& [key, stored] : stored_)
-      analysis::WeightEditor::erase_if_unread(stored.scales);
-    return false;
+    if (possible.empty()) return;
+    context.require_opset(model, kLeastOpset);
+    if (context.evaluator() != nullptr) return_to_tolerance(model, context, possible);
+    converter_ = std::make_unique<DynamicConverter>(layers_of(model, possible), options(context));
   }
 
   bool run_on_layer(Layer& layer, PassContext& context) override {
-    if (auto why = why_not(layer, rows_.at(layer.output), context); !why.empty())
-      throw Unsupported(std::move(why));
-    const auto key = std::make_pair(layer.weight.name(), layer.output_axis);
-    auto known = stored_.find(key);
-    if (known == stored_.end()) known = stored_.emplace(key, quantize(layer, context)).first;
-    const Stored& stored = known->second;
-    context.decided(layer, {.method = "dynamic int8", .detail = stored.detail});
-    rewrite(layer, stored);
+    if (is_converted(layer)) {  // with the other weight of the LSTM
+      context.decided(layer, {.method = "dynamic int8", .detail = ""});
+      return true;
+    }
+    if (const auto why = refusals_.find(key_of(layer)); why != refusals_.end()) {
+      throw Unsupported(why->second);
+    }
+    const auto outcome = converter_->convert(layer);
+    context.count("weights", outcome.weights);
+    context.count("weights moved for the pair rule", outcome.moved);
+    context.decided(layer, {.method = "dynamic int8",
+                            .detail = outcome.moved == 0
+                                          ? ""
+                                          : fmt::format("{} weights moved for the pair rule",
+                                                        outcome.moved)});
     return true;
   }
 
+  bool finish(Model&, PassContext&) override {
+    if (converter_) converter_->finish();
+    return false;
+  }
+
  private:
-  struct Stored {
-    ValueRef codes, scales;
-    std::string detail;
-  };
+  quantization::DynamicOptions options(const PassContext& context) const {
+    return {.per_channel = granularity_ == Granularity::kChannel,
+            .clip = clip_,
+            .pair_rule = context.target().needs_pair_rule()};
+  }
 
   std::string why_not(const Layer& layer, int64_t rows, const PassContext& context) const {
-    if (std::string why = unsupported_kind(layer); !why.empty()) return why;
+    if (std::string why = quantization::dynamic_obstacle(layer); !why.empty()) return why;
+    if (layer.kind == LayerKind::kRecurrent) return "";
     const int64_t macs = rows * layer.inputs * layer.outputs;
     if (macs < min_macs_) return fmt::format("{} multiply-accumulates are too few to gain", macs);
     const quantization::CostModel costs(context.target(), context.costs());
@@ -159,75 +146,91 @@ class QuantizeDynamic : public LayerPass {
     return "";
   }
 
-  /// Integers and scales as constants of the graph. Throws Unsupported before any edit.
-  Stored quantize(const Layer& layer, PassContext& context) const {
-    const Tensor weight = editor_.read(layer);
-    if (weight.type() != DataType::kFloat) {
-      throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
+  static std::vector<Layer> layers_of(Model& model, const std::set<std::string>& names) {
+    std::vector<Layer> layers;
+    for (Layer& layer : find_layers(model)) {
+      if (names.contains(key_of(layer))) layers.push_back(std::move(layer));
     }
-    const std::vector<float> values = as_columns(layer, weight);
-    for (const float v : values) {
-      if (!std::isfinite(v)) throw Unsupported("its weight holds NaN or infinite values");
-    }
-    const bool per_channel = granularity_ == Granularity::kChannel;
-    numerics::ChannelLayout layout{1, 1, weight.count()};
-    if (per_channel) layout = {layer.inputs, layer.outputs, 1};
-    numerics::WeightQuantOptions options;
-    options.clip = clip_;
-    const auto reduction = numerics::ReductionLayout::matrix(layer.inputs, layer.outputs);
-    int64_t moved = 0;
-    const numerics::QuantizedWeights rounded =
-        context.target().needs_pair_rule()
-            ? numerics::quantize_in_pairs(values, layout, reduction, options, moved)
-            : numerics::quantize_weights(values, layout, options);
-    context.count("weights", weight.count());
-    context.count("weights moved for the pair rule", moved);
-    Graph& scope = layer.weight.scope();
-    const std::string& name = layer.weight.name();
-    return {
-        scope.add_constant(name + "_q",
-                           Tensor::from({layer.inputs, layer.outputs}, rounded.values)),
-        scope.add_constant(name + "_s", Tensor::from(per_channel ? Shape{layer.outputs} : Shape{},
-                                                     rounded.scales)),
-        moved == 0 ? "" : fmt::format("{} weights moved for the pair rule", moved)};
+    return layers;
   }
 
-  static void rewrite(const Layer& layer, const Stored& stored) {
-    const NodeRef node = layer.node;
-    Graph& graph = node.graph();
-    ValueRef scales = stored.scales;
-    const float alpha = layer.kind == LayerKind::kGemm ? node.attribute("alpha", 1.0F) : 1.0F;
-    if (alpha != 1.0F)
-      scales = graph.add_constant(scales.name(), scaled_by(*scales.constant(), alpha));
-    const ValueRef old_bias = node.input(2);
-    const ValueRef y =
-        forms::emit_dynamic(graph, node.input(0), stored.codes, scales, bias_of(layer), node);
-    graph.supersede(node.output(0), y);
-    graph.erase(node);
-    analysis::WeightEditor::erase_if_unread(layer.weight);
-    if (old_bias && old_bias.is_constant()) analysis::WeightEditor::erase_if_unread(old_bias);
+  /// `model` with these layers on integers; those that refuse stay as they are.
+  Model candidate(const Model& model, const PassContext& context,
+                  const std::set<std::string>& names) const {
+    Model result = model.clone();
+    const auto layers = layers_of(result, names);
+    DynamicConverter converter(layers, options(context));
+    for (const Layer& layer : layers) {
+      if (!layer.node.alive() || is_converted(layer)) continue;
+      try {
+        converter.convert(layer);
+      } catch (const Unsupported&) {
+        continue;
+      }
+    }
+    converter.finish();
+    return result;
   }
 
-  /// What is added to the product; [1, outputs] becomes [outputs], which is what fuses.
-  static ValueRef bias_of(const Layer& layer) {
-    const ValueRef bias = layer.node.input(2);
-    if (!bias) return {};
-    const float beta = layer.node.attribute("beta", 1.0F);
-    if (beta == 0.0F) return {};
-    if (!bias.is_constant()) return bias;
-    const bool is_row = bias.constant_shape() == Shape{1, layer.outputs};
-    if (beta == 1.0F && !is_row) return bias;
-    Tensor value = scaled_by(*bias.constant(), beta);
-    if (is_row) value = value.reshaped({layer.outputs});
-    return layer.node.graph().add_constant(bias.name(), value);
+  /// The two weights of an LSTM go together.
+  static std::string unit_of(const Layer& layer) {
+    return layer.output + '|' + layer.node.output_name(1);
+  }
+  static std::string key_of(const Layer& layer) {
+    return unit_of(layer) + '|' + std::to_string(layer.weight_input);
+  }
+  static bool is_converted(const Layer& layer) { return !layer.node.domain().empty(); }
+
+  /// Takes out of `names` what has to stay in float, and says why.
+  void return_to_tolerance(Model& model, PassContext& context, std::set<std::string>& names) {
+    Evaluator& evaluator = *context.evaluator();
+    const EvaluationResult before = evaluator.evaluate(model);
+    const auto loss = [&](const std::set<std::string>& on_integers) {
+      const Model changed = candidate(model, context, on_integers);
+      return 100 * evaluator.compare(before, evaluator.evaluate(changed)).drop;
+    };
+    const double slack = 1e-9;
+    const double whole = loss(names);
+    if (whole <= tolerance_ + slack) return;
+    std::map<std::string, std::set<std::string>> units;
+    for (const Layer& layer : layers_of(model, names)) units[unit_of(layer)].insert(key_of(layer));
+    quantization::DamageProbe probe(model, context.runtime(), evaluator.data(), kDamageSamples,
+                                    context.threads());
+    std::vector<std::pair<double, std::string>> ranking;
+    for (const auto& [unit, members] : units) {
+      ranking.emplace_back(-probe.damage(candidate(model, context, members)), unit);
+    }
+    std::sort(ranking.begin(), ranking.end());
+    const auto without = [&](size_t count) {
+      std::set<std::string> rest = names;
+      for (size_t i = 0; i < count; ++i) {
+        for (const auto& member : units.at(ranking[i].second)) rest.erase(member);
+      }
+      return rest;
+    };
+    const size_t count =
+        quantization::least_count(ranking.size(), tolerance_ + slack, kEvaluations,
+                                  [&](size_t n) { return n == 0 ? whole : loss(without(n)); });
+    context.warn(fmt::format("{} would lose {:.2f} of {} with all of {} layers in int8: {} stay in float",
+                             evaluator.metric().name, whole,
+                             evaluator.metric().is_points ? "100 points" : "100 %", ranking.size(),
+                             count));
+    context.count("layers back to float", static_cast<int64_t>(count));
+    for (size_t i = 0; i < count; ++i) {
+      for (const auto& member : units.at(ranking[i].second)) {
+        refusals_[member] = fmt::format("measured damage {:.2g} of the outputs by it alone",
+                                        -ranking[i].first);
+      }
+    }
+    names = without(count);
   }
 
   Granularity granularity_ = Granularity::kChannel;
   numerics::ClipSearch clip_ = numerics::ClipSearch::kNone;
   int64_t min_macs_ = 65536;
-  analysis::WeightEditor editor_;
-  std::map<std::string, int64_t> rows_;                   ///< by layer
-  std::map<std::pair<std::string, int>, Stored> stored_;  ///< by weight and the axis of its outputs
+  double tolerance_ = 0.5;
+  std::unique_ptr<DynamicConverter> converter_;
+  std::map<std::string, std::string> refusals_;  ///< by layer
 };
 
 }  // namespace

@@ -1,152 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stores weights as 8-bit integers with a scale per output channel; activations stay float.
+// Stores weights as integers of few bits with scales; activations stay float.
 //
 //   Before:  y = MatMul(x, W)
-//   After:   y = MatMul(x, DequantizeLinear(Q, s, axis = 1))     W ~ Q s, Q in -127..127
+//   Fused:   y = MatMul(x, DequantizeLinear(Q, s, axis = 1))     W ~ Q s; or com.microsoft.MatMulNBits
 //   Before:  y = Conv(x, W, b)
-//   After:   y = Conv(x, Mul(Cast(Q), s), b)
+//   Folded:  y = Conv(x, Mul(Cast(Q), s), b)                     below 8 bits Q is packed
+//   Before:  y = Gather(T, i)
+//   Rows:    y = Mul(Cast(Gather(Q, i)), Gather(s, i))
 //
-// The first form is for MatMul and Gemm with few rows and a large weight: the runtime makes one
-// MatMulNBits of it, up to three times as fast as float. Measured for 8 bits: from 2^17 weights on
-// with up to 2 rows, from 2^19 on with up to 8; smaller weights or more rows are slower than float,
-// by up to four times. A Gemm with transB loses it, because only [inputs, outputs] is fused. In
-// front of an activation nothing is fused: the runtime joins Gemm and activation first and would
-// dequantize in every run.
+// The fused form is for MatMul and Gemm of 8 and 4 bits with few rows and a large weight: the runtime
+// makes one MatMulNBits of it, up to five times as fast as float, and keeps the weight small in
+// memory (when that is so, and what was measured: quantization/fused_products.h). A Gemm with transB
+// is turned, because only [inputs, outputs] is fused. Below opset 21 blocks and 4 bits are written as
+// MatMulNBits itself. Everything else folds to float at load, so the layer runs at the speed of
+// float. Tables of embeddings stay integers: what is gathered becomes float.
 //
-// Everything else takes the second form: it folds to float at load, so the layer runs at the speed
-// of float. s = max |w| / 127 per channel, or what makes the squared error least (mse). An opset
-// below 13 is raised where the first form is used, or the second one taken where that cannot be.
-// Layers that share a weight share its integers, in the second form: the runtime fuses only what
-// one node reads.
+// How the integers are chosen: quantization/weight_only.h. Layers that share a weight share its
+// integers, in the folded form: the runtime fuses only what one node reads.
 //
 // Refuses: weights too small to gain, other types than float, quantized weights, weights that
 // unselected nodes read too, NaN.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
-#include <set>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
-#include "forms/chain.h"
-#include "forms/quantized_weight.h"
-#include "forms/stored_form.h"
+#include "forms/nbits.h"
+#include "forms/rows.h"
 #include "mcompress/pass_context.h"
-#include "numerics/weight_quantize.h"
 #include "pass/register.h"
+#include "quantization/fused_products.h"
+#include "quantization/weight_only.h"
 
 namespace mcompress::passes {
 namespace {
 
+using quantization::WeightBits;
+using quantization::WeightMethod;
+using quantization::WeightOnly;
+
 enum class Granularity { kChannel, kTensor };
 enum class FormChoice { kAuto, kScaled, kDequantize };
+/// See the head of this file.
+enum class Form { kFolded, kFused, kRows };
 
-/// What nodes and names of a form add to the file.
-constexpr int64_t kOverheadBytes = 160;
+/// What nodes and names of a form add to the file, with unpacking and without.
+constexpr double kOverheadBytes = 160;
+constexpr double kPackedOverheadBytes = 420;
 constexpr int64_t kLeastOpset = 7;
 constexpr int64_t kDequantizeOpset = 13;
-
-bool has_default_factors(const NodeRef& gemm) {
-  return gemm.attribute("alpha", 1.0F) == 1.0F &&
-         (!gemm.input(2) || gemm.attribute("beta", 1.0F) == 1.0F);
-}
-
-/// Operators that the runtime fuses into a Gemm before it looks for a DequantizeLinear.
-bool is_fused_activation(const NodeRef& node) {
-  static const std::set<std::string_view> operators{
-      "Elu",     "HardSigmoid", "LeakyRelu", "Relu", "Selu",
-      "Sigmoid", "Softplus",    "Softsign",  "Tanh", "ThresholdedRelu"};
-  return node.domain().empty() && operators.count(node.op()) != 0;
-}
-
-/// An activation follows, for a MatMul also behind an Add, which makes a Gemm of it.
-bool feeds_activation(const NodeRef& node) {
-  for (const Use& use : node.output(0).uses()) {
-    if (is_fused_activation(use.node)) return true;
-    if (node.is("MatMul") && use.node.is("Add") && feeds_activation(use.node)) return true;
-  }
-  return false;
-}
-
-/// The runtime makes a MatMulNBits of this layer behind a DequantizeLinear, once transB is gone.
-bool becomes_nbits(const Layer& layer) {
-  const NodeRef node = layer.node;
-  if (layer.weight_input != 1 || layer.weight_shape.size() != 2) return false;
-  if (&layer.weight.scope() != &node.graph() || feeds_activation(node)) return false;
-  if (layer.kind == LayerKind::kMatMul) return true;
-  if (layer.kind != LayerKind::kGemm || node.attribute("transA", int64_t{0}) != 0) return false;
-  const ValueRef bias = node.input(2);
-  const bool plain_bias =
-      !bias || (bias.is_constant() && bias.constant_shape() == Shape{layer.outputs});
-  return plain_bias && has_default_factors(node);
-}
-
-/// Rows of the product for one sample; nothing where more than the first dimension is open.
-std::optional<int64_t> rows_of(const ValueType& input) {
-  if (!input.known_rank) return std::nullopt;
-  int64_t rows = 1;
-  for (size_t d = 0; d + 1 < input.shape.size(); ++d) {
-    if (input.shape[d] < 0 && d > 0) return std::nullopt;
-    rows *= std::max<int64_t>(input.shape[d], 1);
-  }
-  return rows;
-}
-
-bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows) {
-  if (!rows || *rows > 8) return false;
-  return layer.weight_count() >= int64_t{1} << (*rows <= 2 ? 17 : 19);
-}
-
-/// Each row of an embedding is read on its own, so it has its own scale.
-int channel_axis(const Layer& layer) {
-  return layer.kind == LayerKind::kEmbedding ? layer.input_axis : layer.output_axis;
-}
-
-Tensor transpose(const Tensor& matrix) {
-  const int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
-  Tensor result(DataType::kFloat, {columns, rows});
-  const std::span<const float> from = matrix.as<float>();
-  const std::span<float> to = result.mutate_as<float>();
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      to[static_cast<size_t>(c * rows + r)] = from[static_cast<size_t>(r * columns + c)];
-    }
-  }
-  return result;
-}
+constexpr int64_t kBlockedOpset = 21;
+constexpr int64_t kAutoBlock = 64;
+/// Of MatMulNBits where there is one scale for an output.
+constexpr int64_t kKernelBlock = 32;
 
 class QuantizeWeights : public LayerPass {
  public:
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "quantize-weights",
-        .summary = "store weights as 8-bit integers, compute in float",
+        .summary = "store weights as integers of 8, 4, 3, 2 or fewer bits, compute in float",
         .fidelity = Fidelity::kLossy,
-        .cost = "accuracy: hardly any",
-        .benefit = "a quarter of the size; large products of few rows up to three times as fast",
+        .cost = "accuracy: hardly any at 8 bits, little at 4, much below without method gptq",
+        .benefit = "a quarter of the size or less; large products of few rows up to five times as fast",
     };
     return info;
   }
   void describe(OptionSet& o) override {
+    o.add("bits", options_.bits,
+          {{"8", WeightBits::k8},
+           {"4", WeightBits::k4},
+           {"3", WeightBits::k3},
+           {"2", WeightBits::k2},
+           {"ternary", WeightBits::kTernary},
+           {"binary", WeightBits::kBinary}},
+          "Width of the stored integers; ternary: -1, 0, 1; binary: -1, 1");
+    o.add("block-size", block_,
+          "Inputs of one output that share a scale, a power of two from 16 to 256; 0: all of them; "
+          "auto: 64 for 4, 3 and 2 bits, else 0",
+          {"auto"})
+        .range(0, 256);
+    o.add("symmetric", options_.symmetric, "Zero point 0, else one for each scale");
+    o.add("method", options_.method,
+          {{"balanced", WeightMethod::kBalanced},
+           {"nearest", WeightMethod::kNearest},
+           {"mse", WeightMethod::kMse},
+           {"gptq", WeightMethod::kGptq},
+           {"awq", WeightMethod::kAwq}},
+          "To nearest, with errors that add up to nothing (balanced) or without; clipped at the least "
+          "squared error; gptq and awq: least error at the outputs, by calibration data");
     o.add("granularity", granularity_,
           {{"channel", Granularity::kChannel}, {"tensor", Granularity::kTensor}},
           "One scale per output channel, or one per weight");
-    o.add(
-        "form", form_,
-        {{"auto", FormChoice::kAuto},
-         {"scaled", FormChoice::kScaled},
-         {"dequantize", FormChoice::kDequantize}},
-        "Cast and Mul, which fold at load; DequantizeLinear; auto: what is fastest for each layer");
-    o.add("rounding", clip_,
-          {{"nearest", numerics::ClipSearch::kNone}, {"mse", numerics::ClipSearch::kMse}},
-          "Largest weight representable, or the clipping of least squared error");
+    o.add("form", form_,
+          {{"auto", FormChoice::kAuto},
+           {"scaled", FormChoice::kScaled},
+           {"dequantize", FormChoice::kDequantize}},
+          "Cast and Mul, which fold at load; DequantizeLinear or MatMulNBits; auto: what is fastest for "
+          "each layer");
   }
-  std::optional<double> stored_bits_per_weight() const override { return 8; }
+  std::string check_options() const override {
+    const auto block = static_cast<int64_t>(block_.value_or(0));
+    const bool power = block == 0 || (block >= 16 && (block & (block - 1)) == 0);
+    if (!power) return fmt::format("'block-size' is {}, no power of two from 16 to 256", block);
+    if (granularity_ == Granularity::kTensor && block > 0) {
+      return "'granularity' is tensor, and 'block-size' asks for more scales than one";
+    }
+    const bool signs = options_.bits == WeightBits::kTernary || options_.bits == WeightBits::kBinary;
+    if (signs && !options_.symmetric) return "ternary and binary weights are symmetric";
+    if (options_.bits == WeightBits::kBinary && needs_moments()) {
+      return "binary weights have no other rounding: leave 'method' out";
+    }
+    if (granularity_ == Granularity::kTensor && needs_moments()) {
+      return "'method' gptq and awq have a scale per output: leave 'granularity' out";
+    }
+    return "";
+  }
+  std::optional<double> stored_bits_per_weight() const override {
+    return quantization::stored_bits(options_.bits);
+  }
 
  protected:
   void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override {
@@ -157,11 +134,178 @@ class QuantizeWeights : public LayerPass {
     editor_ = analysis::WeightEditor(selected);
     for (const Layer& layer : selected) {
       std::optional<int64_t> rows;
-      if (context.has_runtime()) rows = rows_of(context.types(model).find(layer.node.input(0)));
+      if (context.has_runtime()) {
+        rows = quantization::product_rows(context.types(model).find(layer.node.input(0)));
+      }
       add_to_plan(layer, rows);
     }
-    const bool wanted = std::any_of(plans_.begin(), plans_.end(),
-                                    [](const auto& p) { return p.second.dequantize; });
+    if (needs_moments()) quantize_by_moments(model, context, selected);
+    require_dequantize(model, context);
+  }
+
+  bool run_on_layer(Layer& layer, PassContext& context) override {
+    Plan& plan = plans_.at(key_of(layer));
+    if (!plan.result) {
+      if (!plan.refusal.empty()) throw Unsupported(plan.refusal);
+      plan.result = quantize(layer, plan, {}, options_.method);
+    }
+    if (!plan.counted) count(layer, plan, context);
+    const Form form = plan.form_of(layer);
+    if (form == Form::kRows) {
+      read_rows(layer, plan);
+    } else if (form == Form::kFused) {
+      read_fused(layer, *plan.result);
+    } else {
+      read_folded(layer, plan);
+    }
+    analysis::WeightEditor::erase_if_unread(layer.weight);
+    context.decided(layer, {.method = method_name(plan.result->weight),
+                            .detail = detail(form, plan.result->note)});
+    return true;
+  }
+
+  bool finish(Model&, PassContext&) override {
+    emitters_.clear();
+    return false;
+  }
+
+ private:
+  /// How one weight is stored for all layers that read it.
+  struct Plan {
+    Form form = Form::kFolded;
+    bool rows_too = false;  ///< folded, and embeddings read rows of the same integers
+    std::optional<WeightOnly> result;
+    std::string refusal;
+    bool counted = false;
+    std::optional<forms::RowTable> table;
+    ValueRef end;  ///< of the folded form
+    Form form_of(const Layer& layer) const {
+      return rows_too && layer.kind == LayerKind::kEmbedding ? Form::kRows : form;
+    }
+  };
+  using Key = std::pair<const Graph*, std::string>;
+  static Key key_of(const Layer& layer) { return {&layer.weight.scope(), layer.weight.name()}; }
+
+  bool needs_moments() const {
+    return options_.method == WeightMethod::kGptq || options_.method == WeightMethod::kAwq;
+  }
+
+  int row_bits(const Layer& layer) const {
+    const double bits = quantization::stored_bits(options_.bits);
+    const int wanted = bits > 4 ? 8 : bits > 2 ? 4 : 2;
+    return forms::fits_row_table(layer.outputs, wanted) ? wanted : 8;
+  }
+
+  Form wanted_form(const Layer& layer, const std::optional<int64_t>& rows) const {
+    const bool per_row = granularity_ == Granularity::kChannel && form_ != FormChoice::kScaled;
+    if (layer.kind == LayerKind::kEmbedding) return per_row ? Form::kRows : Form::kFolded;
+    if (form_ == FormChoice::kScaled) return Form::kFolded;
+    const bool kernel = options_.bits == WeightBits::k8 || options_.bits == WeightBits::k4;
+    const bool fuses = kernel && quantization::becomes_nbits(layer);
+    if (form_ == FormChoice::kDequantize) {
+      return fuses || options_.bits == WeightBits::k8 ? Form::kFused : Form::kFolded;
+    }
+    // Only a Mul of its own has room for the scales of inputs.
+    if (options_.method == WeightMethod::kAwq) return Form::kFolded;
+    return fuses && quantization::is_faster_as_nbits(layer, rows) ? Form::kFused : Form::kFolded;
+  }
+
+  void add_to_plan(const Layer& layer, const std::optional<int64_t>& rows) {
+    Plan plan;
+    plan.form = wanted_form(layer, rows);
+    const auto [known, is_new] = plans_.emplace(key_of(layer), plan);
+    if (is_new) {
+      first_[key_of(layer)] = layer;
+      return;
+    }
+    // A kernel is made only of a weight with one reader; rows can be read by all embeddings.
+    Plan& shared = known->second;
+    const Layer& first = first_.at(key_of(layer));
+    if (shared.form == Form::kRows && plan.form == Form::kRows) return;
+    const auto scale_axis = [](const Layer& l) {
+      return l.kind == LayerKind::kEmbedding ? l.input_axis : l.output_axis;
+    };
+    const bool rows_and_more = (shared.form == Form::kRows || plan.form == Form::kRows ||
+                                shared.rows_too) && options_.bits == WeightBits::k8;
+    shared.rows_too = rows_and_more && scale_axis(first) == scale_axis(layer);
+    shared.form = Form::kFolded;
+  }
+
+  int64_t block_of(const Layer& layer, const Plan& plan) const {
+    if (layer.kind == LayerKind::kEmbedding || plan.rows_too) return 0;
+    const bool few = options_.bits == WeightBits::k4 || options_.bits == WeightBits::k3 ||
+                     options_.bits == WeightBits::k2;
+    const bool automatic = few && granularity_ == Granularity::kChannel;
+    const double wanted = block_.value_or(automatic ? static_cast<double>(kAutoBlock) : 0.0);
+    return quantization::block_for(layer, static_cast<int64_t>(wanted));
+  }
+
+  /// Throws Unsupported before any edit.
+  WeightOnly quantize(const Layer& layer, const Plan& plan, std::span<const LayerMoments> moments,
+                      WeightMethod method) const {
+    const Tensor weight = editor_.read(layer);
+    if (weight.type() != DataType::kFloat) {
+      throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
+    }
+    quantization::WeightOnlyOptions options = options_;
+    options.method = method;
+    options.block = block_of(layer, plan);
+    options.per_tensor = granularity_ == Granularity::kTensor;
+    options.input_scales = plan.form == Form::kFolded && !plan.rows_too;
+    if (layer.kind == LayerKind::kEmbedding || plan.rows_too) options.symmetric = true;
+    require_gain(layer, options);
+    return quantization::quantize_weight_only(layer, weight, moments, options);
+  }
+
+  void require_gain(const Layer& layer, const quantization::WeightOnlyOptions& options) const {
+    const auto count = static_cast<double>(layer.weight_count());
+    const auto channels = static_cast<double>(
+        layer.weight_shape[static_cast<size_t>(layer.kind == LayerKind::kEmbedding
+                                                   ? layer.input_axis
+                                                   : layer.output_axis)]);
+    const double scales = options.per_tensor ? 1
+                          : options.block > 0 ? count / static_cast<double>(options.block)
+                                              : channels;
+    const double bits = quantization::stored_bits(options.bits);
+    const double overhead = bits < 8 ? kPackedOverheadBytes : kOverheadBytes;
+    const double bytes = count * bits / 8 + scales * (options.symmetric ? 4 : 8) + overhead;
+    if (bytes < 4 * count) return;
+    throw Unsupported(fmt::format("its {} weights are too few to gain", layer.weight_count()));
+  }
+
+  /// GPTQ and AWQ while the moments are there, layer by layer.
+  void quantize_by_moments(const Model& model, PassContext& context,
+                           const std::vector<Layer>& selected) {
+    std::vector<Layer> layers;
+    for (const Layer& layer : selected) {
+      const Layer& first = first_.at(key_of(layer));
+      if (first.output != layer.output || first.weight_input != layer.weight_input) continue;
+      if (!analysis::LayerMatrix::obstacle(layer).empty() || !editor_.obstacle(layer).empty()) continue;
+      layers.push_back(layer);
+    }
+    const auto left_out = context.calibration().moments(
+        model, layers, [&](size_t at, std::span<const LayerMoments> moments) {
+          Plan& plan = plans_.at(key_of(layers[at]));
+          try {
+            plan.result = quantize(layers[at], plan, moments, options_.method);
+          } catch (const Unsupported& refusal) {
+            plan.refusal = refusal.reason();
+          }
+        });
+    for (size_t i = 0; i < left_out.size(); ++i) {
+      if (left_out[i].empty()) continue;
+      Plan& plan = plans_.at(key_of(layers[i]));
+      plan.result = quantize(layers[i], plan, {}, options_.method);
+      plan.result->note = left_out[i] + ": method mse";
+    }
+  }
+
+  /// Raises the opset where a DequantizeLinear is wanted, or does without.
+  void require_dequantize(Model& model, PassContext& context) {
+    const bool wanted = options_.bits == WeightBits::k8 &&
+                        std::any_of(plans_.begin(), plans_.end(), [](const auto& entry) {
+                          return entry.second.form == Form::kFused;
+                        });
     if (!wanted || model.opset() >= kDequantizeOpset) return;
     std::string why = "there is no runtime";
     try {
@@ -173,122 +317,118 @@ class QuantizeWeights : public LayerPass {
       why = refusal.reason();
     }
     context.warn("opset 13 cannot be reached, so that no DequantizeLinear is used: " + why);
-    for (auto& [key, plan] : plans_) plan.dequantize = plan.transpose = false;
-  }
-
-  bool run_on_layer(Layer& layer, PassContext& context) override {
-    Plan& plan = plans_.at(key_of(layer));
-    if (!plan.codes && !plan.end) quantize(layer, plan, context);
-    if (plan.dequantize) {
-      read_dequantized(layer, plan);
-    } else if (layer.node.input(layer.weight_input) != plan.end) {
-      layer.node.graph().set_input(layer.node, layer.weight_input, plan.end);
+    for (auto& [key, plan] : plans_) {
+      if (plan.form == Form::kFused) plan.form = Form::kFolded;
     }
-    analysis::WeightEditor::erase_if_unread(layer.weight);
-    context.decided(layer,
-                    {.method = granularity_ == Granularity::kChannel ? "int8 weights per channel"
-                                                                     : "int8 weights per tensor",
-                     .detail = plan.detail});
-    return true;
   }
 
- private:
-  /// How one weight is stored for all layers that read it.
-  struct Plan {
-    bool dequantize = false;  ///< a DequantizeLinear per reader, else one scaled form for all
-    bool transpose = false;   ///< [outputs, inputs] of a Gemm becomes [inputs, outputs]
-    int axis = 0;             ///< of the stored weight
-    ValueRef codes, scales;   ///< once quantized, for DequantizeLinear
-    ValueRef end;             ///< once quantized, of the scaled form
-    std::string detail;
-  };
-  using Key = std::pair<const Graph*, std::string>;
-  static Key key_of(const Layer& layer) { return {&layer.weight.scope(), layer.weight.name()}; }
-
-  void add_to_plan(const Layer& layer, const std::optional<int64_t>& rows) {
-    Plan plan;
-    plan.axis = channel_axis(layer);
-    const bool fuses = becomes_nbits(layer);
-    plan.dequantize = form_ == FormChoice::kDequantize ||
-                      (form_ == FormChoice::kAuto && fuses && is_faster_as_nbits(layer, rows));
-    plan.transpose = plan.dequantize && fuses && layer.output_axis == 0;
-    if (plan.transpose) plan.axis = 1;
-    const auto [known, is_new] = plans_.emplace(key_of(layer), plan);
-    if (is_new) return;
-    Plan& shared = known->second;  // only a weight with one reader becomes a MatMulNBits
-    if (shared.transpose) shared.axis = 0;
-    shared.transpose = false;
-    shared.dequantize = form_ == FormChoice::kDequantize;
-  }
-
-  void quantize(const Layer& layer, Plan& plan, PassContext& context) {
-    Tensor weight = editor_.read(layer);
-    if (weight.type() != DataType::kFloat) {
-      throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
+  void read_rows(const Layer& layer, Plan& plan) const {
+    const ValueRef weight = layer.weight;
+    const int bits = plan.rows_too ? 8 : row_bits(layer);
+    if (!plan.table) {
+      plan.table =
+          forms::add_row_table(weight.scope(), weight.name(), plan.result->weight, bits);
     }
-    if (plan.transpose) weight = transpose(weight);
-    const forms::QuantizedWeight stored = round(weight, plan);
+    const ValueRef rows = forms::emit_rows(*plan.table, layer.node);
+    layer.node.graph().supersede(layer.node.output(), rows);
+    layer.node.graph().erase(layer.node);
+  }
+
+  void read_fused(const Layer& layer, const WeightOnly& result) const {
+    Graph& graph = layer.node.graph();
+    forms::QuantizedWeight weight = result.weight;
+    const bool kernel = quantization::becomes_nbits(layer);
+    const bool turned = kernel && layer.output_axis == 0;
+    if (turned) weight = forms::transposed(weight);
+    const int bits = options_.bits == WeightBits::k8 ? 8 : 4;
+    const int64_t opset = graph.model().opset();
+    if (opset < (bits == 8 && weight.block == 0 ? kDequantizeOpset : kBlockedOpset)) {
+      const int64_t block = weight.block > 0 ? weight.block : kKernelBlock;
+      const ValueRef y = forms::emit_nbits(graph, layer.weight.name(), layer.node.input(0),
+                                           forms::pack_nbits(weight, bits, block),
+                                           layer.node.input(2), layer.node);
+      graph.supersede(layer.node.output(), y);
+      graph.erase(layer.node);
+      return;
+    }
+    if (bits == 4) {
+      const DataType type = weight.zero_points ? DataType::kUint4 : DataType::kInt4;
+      weight.codes = weight.codes.cast(type);
+      if (weight.zero_points) weight.zero_points = weight.zero_points->cast(type);
+    }
+    Graph& scope = layer.weight.scope();
+    const std::string& name = layer.weight.name();
+    const ValueRef codes = scope.add_constant(name + "_q", weight.codes);
+    const ValueRef scales = scope.add_constant(name + "_s", weight.scales);
+    ValueRef zeros;
+    if (weight.zero_points) zeros = scope.add_constant(name + "_z", *weight.zero_points);
+    const bool per_tensor = weight.scales.shape().empty();
+    const ValueRef end = forms::emit_dequantize(graph, codes, scales, zeros, weight.axis,
+                                                weight.block, per_tensor, layer.node);
+    graph.set_input(layer.node, layer.weight_input, end);
+    if (turned) graph.remove_attribute(layer.node, "transB");
+  }
+
+  void read_folded(const Layer& layer, Plan& plan) {
+    if (plan.end) return;  // all readers were given it
     const ValueRef old = layer.weight;
     Graph& scope = old.scope();
-    if (plan.dequantize) {
-      plan.codes = scope.add_constant(old.name() + "_q", stored.codes);
-      plan.scales = scope.add_constant(old.name() + "_s", stored.scales);
+    const forms::QuantizedWeight& weight = plan.result->weight;
+    if (plan.rows_too) {
+      if (!plan.table) plan.table = forms::add_row_table(scope, old.name(), weight, 8);
+      plan.end = forms::emit_scaled(scope, old.name(), plan.table->codes, weight);
+    } else if (options_.bits == WeightBits::k8) {
+      plan.end = forms::emit_scaled(scope, old.name(), weight);
     } else {
-      plan.end = forms::emit_scaled(scope, old.name(), stored);
-      if (old.is_constant()) {
-        plan.end = forms::replace_constant(old, plan.end);
-      } else {
-        for (const Use& use : old.uses()) use.node.graph().set_input(use.node, use.input, plan.end);
-      }
+      forms::Emitter& emitter = emitters_.try_emplace(&scope, scope).first->second;
+      plan.end = forms::emit_packed(emitter, old.name(), weight,
+                                    options_.bits == WeightBits::k4 ? 4 : 2);
     }
-    plan.detail = plan.dequantize ? "DequantizeLinear" : "Cast and Mul";
-    context.count("weights", weight.count());
-    context.count("bytes before", static_cast<int64_t>(weight.byte_size()));
-    context.count("bytes after",
-                  static_cast<int64_t>(stored.codes.byte_size() + stored.scales.byte_size()));
+    if (old.is_constant()) {
+      plan.end = forms::replace_constant(old, plan.end);
+    } else {
+      for (const Use& use : old.uses()) use.node.graph().set_input(use.node, use.input, plan.end);
+    }
   }
 
-  /// Integers and scales. Throws Unsupported before any edit.
-  forms::QuantizedWeight round(const Tensor& weight, const Plan& plan) const {
-    const std::span<const float> values = weight.as<float>();
-    numerics::ChannelLayout layout{1, 1, weight.count()};
-    if (granularity_ == Granularity::kChannel) {
-      const auto axis = static_cast<size_t>(plan.axis);
-      layout = {1, weight.shape()[axis], 1};
-      for (size_t d = 0; d < axis; ++d) layout.outer *= weight.shape()[d];
-      for (size_t d = axis + 1; d < weight.shape().size(); ++d) layout.inner *= weight.shape()[d];
-    }
-    if (3 * weight.count() <= 4 * layout.channels + kOverheadBytes) {
-      throw Unsupported(fmt::format("its {} weights are too few to gain", weight.count()));
-    }
-    for (const float v : values) {
-      if (!std::isfinite(v)) throw Unsupported("its weight holds NaN or infinite values");
-    }
-    numerics::WeightQuantOptions options;
-    options.clip = clip_;
-    numerics::QuantizedWeights rounded = numerics::quantize_weights(values, layout, options);
-    forms::QuantizedWeight stored;
-    stored.codes = Tensor::from(weight.shape(), rounded.values);
-    const Shape scales = granularity_ == Granularity::kChannel ? Shape{layout.channels} : Shape{};
-    stored.scales = Tensor::from(scales, rounded.scales);
-    stored.axis = plan.axis;
-    return stored;
+  void count(const Layer& layer, Plan& plan, PassContext& context) const {
+    plan.counted = true;
+    const auto count = layer.weight_count();
+    context.count("weights", count);
+    context.count("bytes before", count * 4);
+    const double codes = static_cast<double>(count) * quantization::stored_bits(options_.bits) / 8;
+    context.count("bytes after", static_cast<int64_t>(codes) +
+                                     static_cast<int64_t>(plan.result->weight.scales.byte_size()));
+    if (!plan.result->note.empty() && needs_moments()) context.count("layers with a note");
   }
 
-  void read_dequantized(const Layer& layer, const Plan& plan) const {
-    Graph& graph = layer.node.graph();
-    const bool per_tensor = granularity_ == Granularity::kTensor;
-    const ValueRef end = forms::emit_dequantize(graph, plan.codes, plan.scales, {}, plan.axis, 0,
-                                                per_tensor, layer.node);
-    graph.set_input(layer.node, layer.weight_input, end);
-    if (plan.transpose) graph.remove_attribute(layer.node, "transB");
+  std::string method_name(const forms::QuantizedWeight& weight) const {
+    std::string name = "int8";
+    if (options_.bits == WeightBits::kTernary) name = "ternary";
+    if (options_.bits == WeightBits::kBinary) name = "binary";
+    if (options_.bits == WeightBits::k4) name = "int4";
+    if (options_.bits == WeightBits::k3) name = "3-bit";
+    if (options_.bits == WeightBits::k2) name = "2-bit";
+    name += " weights";
+    if (weight.block > 0) return fmt::format("{} in blocks of {}", name, weight.block);
+    return name + (granularity_ == Granularity::kTensor ? " per tensor" : " per channel");
   }
 
+  static std::string detail(Form form, const std::string& note) {
+    const std::string how = form == Form::kFused  ? "fused to MatMulNBits"
+                            : form == Form::kRows ? "rows are read as integers"
+                                                  : "folds to float at load";
+    return note.empty() ? how : how + "; " + note;
+  }
+
+  quantization::WeightOnlyOptions options_;
+  std::optional<double> block_;
   Granularity granularity_ = Granularity::kChannel;
   FormChoice form_ = FormChoice::kAuto;
-  numerics::ClipSearch clip_ = numerics::ClipSearch::kNone;
   analysis::WeightEditor editor_;
   std::map<Key, Plan> plans_;
+  std::map<Key, Layer> first_;  ///< reader of each weight
+  std::map<Graph*, forms::Emitter> emitters_;
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ std::vector<std::string> schema_problems(std::string_view text) {
 TEST(BuiltinRecipes, AreAllThere) {
   std::vector<std::string> names;
   for (const BuiltinRecipe& recipe : builtin_recipes()) names.emplace_back(recipe.name);
-  EXPECT_THAT(names, ::testing::ElementsAre("deep-compression", "fastest", "fp16", "int8",
+  EXPECT_THAT(names, ::testing::ElementsAre("deep-compression", "fastest", "fp16", "int4-weights",
+                                            "int8",
                                             "int8-dynamic", "int8-weights", "lossless", "low-rank",
                                             "shared", "smallest", "sparse"));
 }

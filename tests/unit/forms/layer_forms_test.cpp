@@ -158,9 +158,87 @@ TEST(Scaled, FoldsToAFloatWeight) {
   }
 }
 
-TEST(Scaled, RefusesZeroPoints) {
+/// The form at `end` decodes to what the runtime computes, and the runtime folds it away.
+void expect_folded(const Model& model, const ValueRef& end, const Tensor& expected) {
+  const auto form = recognise(end);
+  ASSERT_TRUE(form);
+  EXPECT_EQ(form->kind, FormKind::kScaled);
+  EXPECT_EQ(form->shape, expected.shape());
+  EXPECT_EQ(form->decode(), expected);
+  EXPECT_THAT(testing::optimized_ops(model), ElementsAre("MatMul"));
+  expect_near(run(model), reference(expected), 1e-6F);
+  EXPECT_EQ(form_nodes(model).size(), form->nodes.size());
+}
+
+TEST(Scaled, ZeroPointsBlocksAndInputScales) {
+  for (const int64_t block : {int64_t{0}, int64_t{16}}) {
+    for (const bool zero_points : {false, true}) {
+      for (const bool input_scales : {false, true}) {
+        QuantizedWeight w = weight(8, 1);
+        if (block > 0) {
+          w.axis = 0;
+          w.block = block;
+          std::vector<float> scales;
+          for (int i = 0; i < kInputs / block * kOutputs; ++i) {
+            scales.push_back(0.01F + 0.0003F * static_cast<float>(i % 50));
+          }
+          w.scales = Tensor::from(Shape{kInputs / block, kOutputs}, scales);
+        }
+        if (zero_points) {
+          std::vector<int8_t> zeros;
+          for (int64_t i = 0; i < w.scales.count(); ++i) zeros.push_back(static_cast<int8_t>(i % 9 - 4));
+          w.zero_points = Tensor::from(w.scales.shape(), zeros);
+        }
+        if (input_scales) {
+          std::vector<float> factors;
+          for (int i = 0; i < kInputs; ++i) factors.push_back(0.5F + 0.1F * static_cast<float>(i % 7));
+          w.input_scales = Tensor::from(Shape{kInputs}, factors);
+        }
+        ValueRef end;
+        const Model model = with_input(13, [&](Graph& graph, const ValueRef& x) {
+          end = emit_scaled(graph, "w", w);
+          return multiply(graph, x, end);
+        });
+        expect_folded(model, end, w.dequantized());
+      }
+    }
+  }
+}
+
+TEST(Scaled, PackedCodes) {
+  for (const int bits : {4, 2}) {
+    for (const int64_t opset : {int64_t{9}, int64_t{13}, int64_t{21}}) {
+      const QuantizedWeight w = weight(bits, 1);
+      ValueRef end;
+      const Model model = with_input(opset, [&](Graph& graph, const ValueRef& x) {
+        Emitter emitter(graph);
+        end = emit_packed(emitter, "w", w, bits);
+        return multiply(graph, x, end);
+      });
+      expect_folded(model, end, w.dequantized());
+      EXPECT_LT(recognise(end)->bits_per_weight, bits + 1.0);
+    }
+  }
+}
+
+TEST(Scaled, ABroadcastAlongTheOtherAxisIsNoInputScale) {
+  // 32 factors for 32 outputs look like factors of the inputs of a square matrix.
   QuantizedWeight w = weight(8, 1);
-  w.zero_points = Tensor::from(Shape{kOutputs}, std::vector<int8_t>(kOutputs, 3));
+  w.codes = Tensor(DataType::kInt8, {kOutputs, kOutputs});
+  ValueRef end;
+  const Model model = with_input(13, [&](Graph& graph, const ValueRef& x) {
+    const ValueRef plain = emit_scaled(graph, "w", w);
+    const std::vector<float> factors(static_cast<size_t>(kOutputs), 2.0F);
+    NodeSpec mul{.op = "Mul", .inputs = {plain, graph.add_constant("f", Tensor::from({kOutputs}, factors))}};
+    end = graph.insert(std::move(mul)).output();
+    return x;
+  });
+  EXPECT_FALSE(recognise(end));
+}
+
+TEST(Scaled, RefusesBlocksThatAreNotWhole) {
+  QuantizedWeight w = weight(8, 0);
+  w.block = 48;
   EXPECT_THROW(with_input(13, [&](Graph& graph, const ValueRef&) { return emit_scaled(graph, "w", w); }),
                Error);
 }

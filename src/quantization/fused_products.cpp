@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/fused_products.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace mcompress::quantization {
+namespace {
+
+bool has_default_factors(const NodeRef& gemm) {
+  return gemm.attribute("alpha", 1.0F) == 1.0F &&
+         (!gemm.input(2) || gemm.attribute("beta", 1.0F) == 1.0F);
+}
+
+/// Operators that the runtime fuses into a Gemm before it looks for a DequantizeLinear.
+bool is_fused_activation(const NodeRef& node) {
+  static const std::set<std::string_view> operators{
+      "Elu",     "HardSigmoid", "LeakyRelu", "Relu", "Selu",
+      "Sigmoid", "Softplus",    "Softsign",  "Tanh", "ThresholdedRelu"};
+  return node.domain().empty() && operators.count(node.op()) != 0;
+}
+
+/// An activation follows, for a MatMul also behind an Add, which makes a Gemm of it.
+bool feeds_activation(const NodeRef& node) {
+  for (const Use& use : node.output(0).uses()) {
+    if (is_fused_activation(use.node)) return true;
+    if (node.is("MatMul") && use.node.is("Add") && feeds_activation(use.node)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool becomes_nbits(const Layer& layer) {
+  const NodeRef node = layer.node;
+  if (layer.weight_input != 1 || layer.weight_shape.size() != 2) return false;
+  if (&layer.weight.scope() != &node.graph() || feeds_activation(node)) return false;
+  if (layer.kind == LayerKind::kMatMul) return true;
+  if (layer.kind != LayerKind::kGemm || node.attribute("transA", int64_t{0}) != 0) return false;
+  const ValueRef bias = node.input(2);
+  const bool plain_bias =
+      !bias || (bias.is_constant() && bias.constant_shape() == Shape{layer.outputs});
+  return plain_bias && has_default_factors(node);
+}
+
+std::optional<int64_t> product_rows(const ValueType& input) {
+  if (!input.known_rank) return std::nullopt;
+  int64_t rows = 1;
+  for (size_t d = 0; d + 1 < input.shape.size(); ++d) {
+    if (input.shape[d] < 0 && d > 0) return std::nullopt;
+    rows *= std::max<int64_t>(input.shape[d], 1);
+  }
+  return rows;
+}
+
+bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows) {
+  if (!rows || *rows > 8) return false;
+  return layer.weight_count() >= int64_t{1} << (*rows <= 2 ? 17 : 19);
+}
+
+}  // namespace mcompress::quantization

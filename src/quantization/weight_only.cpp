@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantization/weight_only.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "analysis/layer_matrix.h"
+#include "mcompress/error.h"
+#include "numerics/balanced_rounding.h"
+#include "numerics/ternary.h"
+#include "quantization/input_scales.h"
+#include "quantization/rounding_grid.h"
+
+namespace mcompress::quantization {
+namespace {
+
+using numerics::ChannelLayout;
+using numerics::QuantizedWeights;
+
+constexpr int64_t kLeastBlock = 16;
+
+size_t to_size(int64_t value) { return static_cast<size_t>(value); }
+
+bool has_levels(WeightBits bits) {
+  return bits != WeightBits::kTernary && bits != WeightBits::kBinary;
+}
+
+int code_bits(WeightBits bits) {
+  switch (bits) {
+    case WeightBits::k8: return 8;
+    case WeightBits::k4: return 4;
+    case WeightBits::k3: return 3;
+    default: return 2;
+  }
+}
+
+numerics::IntRange range_of(const WeightOnlyOptions& options) {
+  switch (options.bits) {
+    case WeightBits::kTernary:
+    case WeightBits::kBinary: return {-1, 1};
+    case WeightBits::k8: return options.symmetric ? numerics::kInt8SymmetricRange
+                                                  : numerics::kInt8Range;
+    default: return numerics::int_range(code_bits(options.bits), options.symmetric);
+  }
+}
+
+/// The weight as a matrix with whole blocks along its inputs.
+struct MatrixView {
+  Shape shape;
+  int axis = 0;  ///< of the inputs
+  MatrixView(const Layer& layer, int64_t inputs) {
+    const int64_t outputs = layer.weight_count() / inputs;
+    const bool outputs_first =
+        layer.kind == LayerKind::kConv || layer.output_axis < layer.input_axis;
+    shape = outputs_first ? Shape{outputs, inputs} : Shape{inputs, outputs};
+    axis = outputs_first ? 1 : 0;
+  }
+};
+
+int64_t inputs_of(const Layer& layer) {
+  return layer.kind == LayerKind::kConv ? layer.inputs / layer.groups * layer.kernel : layer.inputs;
+}
+
+/// Where scales are on their own: fn(first element, first scale, layout).
+template <class Fn>
+void for_each_part(const Layer& layer, const WeightOnlyOptions& options, Fn fn) {
+  if (options.per_tensor) return fn(size_t{0}, size_t{0}, ChannelLayout{1, 1, layer.weight_count()});
+  if (layer.kind == LayerKind::kEmbedding) {
+    return fn(size_t{0}, size_t{0}, ChannelLayout{1, layer.inputs, layer.outputs});
+  }
+  if (options.block == 0) return fn(size_t{0}, size_t{0}, channel_layout(layer));
+  const MatrixView view(layer, inputs_of(layer));
+  if (view.axis == 1) {
+    const int64_t blocks = layer.weight_count() / options.block;
+    return fn(size_t{0}, size_t{0}, ChannelLayout{1, blocks, options.block});
+  }
+  const int64_t outputs = view.shape[1];
+  for (int64_t at = 0; at < view.shape[0]; at += options.block) {
+    fn(to_size(at * outputs), to_size(at / options.block * outputs),
+       ChannelLayout{options.block, outputs, 1});
+  }
+}
+
+RoundedWeight rounded_by_parts(const Layer& layer, std::span<const float> weight,
+                               const WeightOnlyOptions& options) {
+  RoundedWeight result;
+  numerics::WeightQuantOptions how{.range = range_of(options), .symmetric = options.symmetric};
+  // At two or three bits the largest weight would leave no level for the others.
+  const bool few = options.bits == WeightBits::k2 || options.bits == WeightBits::k3;
+  const bool search = options.method != WeightMethod::kNearest &&
+                      (few || options.method != WeightMethod::kBalanced);
+  if (search) how.clip = numerics::ClipSearch::kMse;
+  for_each_part(layer, options, [&](size_t first, size_t, ChannelLayout layout) {
+    const auto values = weight.subspan(first, to_size(layout.size()));
+    QuantizedWeights part = options.bits == WeightBits::kTernary
+                                ? numerics::quantize_ternary(values, layout)
+                            : options.bits == WeightBits::kBinary
+                                ? numerics::quantize_binary(values, layout)
+                                : numerics::quantize_weights(values, layout, how);
+    if (result.codes.empty()) {
+      result.codes = std::move(part.values);
+      result.scales = std::move(part.scales);
+      result.zero_points = std::move(part.zero_points);
+      return;
+    }
+    result.codes.insert(result.codes.end(), part.values.begin(), part.values.end());
+    result.scales.insert(result.scales.end(), part.scales.begin(), part.scales.end());
+    result.zero_points.insert(result.zero_points.end(), part.zero_points.begin(),
+                              part.zero_points.end());
+  });
+  return result;
+}
+
+void balance(const Layer& layer, std::span<const float> weight, const WeightOnlyOptions& options,
+             RoundedWeight& rounded) {
+  const std::span<int8_t> codes(rounded.codes);
+  const std::span<const float> scales(rounded.scales);
+  const std::span<const int32_t> zeros(rounded.zero_points);
+  for_each_part(layer, options, [&](size_t first, size_t scale, ChannelLayout layout) {
+    const size_t count = to_size(layout.size()), channels = to_size(layout.channels);
+    numerics::balance_rounding(weight.subspan(first, count), layout, scales.subspan(scale, channels),
+                               zeros.empty() ? zeros : zeros.subspan(scale, channels),
+                               range_of(options), codes.subspan(first, count));
+  });
+}
+
+RoundedWeight rounded_by_gptq(const Layer& layer, const Tensor& weight,
+                              std::span<const LayerMoments> moments,
+                              const WeightOnlyOptions& options) {
+  RoundingOptions how{.method = Rounding::kGptq,
+                      .range = range_of(options),
+                      .symmetric = options.symmetric,
+                      .block = options.block};
+  if (has_levels(options.bits)) return round_weight(layer, weight, moments, how);
+  // The scale of least error without looking at the inputs; which weights are 0 is GPTQ's choice.
+  const RoundedWeight start = rounded_by_parts(layer, weight.as<float>(), options);
+  how.scales = start.scales;
+  return round_weight(layer, weight, moments, how);
+}
+
+forms::QuantizedWeight as_form(const Layer& layer, RoundedWeight rounded,
+                               const WeightOnlyOptions& options) {
+  forms::QuantizedWeight result;
+  Shape scale_shape;
+  result.shape = {};
+  Shape shape = layer.weight_shape;
+  if (options.block > 0) {
+    const MatrixView view(layer, inputs_of(layer));
+    result.axis = view.axis;
+    result.block = options.block;
+    if (view.shape != shape) result.shape = std::exchange(shape, view.shape);
+    scale_shape = shape;
+    scale_shape[to_size(view.axis)] /= options.block;
+  } else {
+    result.axis = layer.kind == LayerKind::kEmbedding ? layer.input_axis : layer.output_axis;
+    const auto scales = static_cast<int64_t>(rounded.scales.size());
+    if (!options.per_tensor) scale_shape = {scales};
+  }
+  result.codes = Tensor::from(shape, rounded.codes);
+  result.scales = Tensor::from(scale_shape, rounded.scales);
+  if (rounded.zero_points.empty()) return result;
+  // Codes of few bits start at 0, those of eight at -128.
+  const Tensor zeros = Tensor::from(scale_shape, rounded.zero_points);
+  result.zero_points = zeros.cast(DataType::kInt8);
+  return result;
+}
+
+/// With input scales: the same weight as a matrix.
+void as_matrix(const Layer& layer, forms::QuantizedWeight& weight) {
+  if (weight.block > 0) return;
+  const MatrixView view(layer, inputs_of(layer));
+  weight.axis = 1 - view.axis;
+  if (view.shape == layer.weight_shape) return;
+  weight.codes = weight.codes.reshaped(view.shape);
+  weight.shape = layer.weight_shape;
+}
+
+}  // namespace
+
+double stored_bits(WeightBits bits) {
+  switch (bits) {
+    case WeightBits::kTernary: return 1.6;
+    case WeightBits::kBinary: return 1;
+    default: return code_bits(bits);
+  }
+}
+
+int64_t block_for(const Layer& layer, int64_t wanted) {
+  const bool possible =
+      layer.kind != LayerKind::kConvTranspose && analysis::LayerMatrix::obstacle(layer).empty();
+  if (wanted == 0 || !possible) return 0;
+  const int64_t inputs = inputs_of(layer);
+  for (int64_t block = wanted; block >= kLeastBlock; block /= 2) {
+    if (block < inputs && inputs % block == 0) return block;
+  }
+  return 0;
+}
+
+WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
+                                std::span<const LayerMoments> moments,
+                                const WeightOnlyOptions& options) {
+  const std::span<const float> values = weight.as<float>();
+  if (numerics::min_max(values).non_finite > 0) {
+    throw Unsupported("its weight '" + layer.weight.name() + "' holds NaN or infinite values");
+  }
+  const bool wants_moments =
+      options.method == WeightMethod::kGptq || options.method == WeightMethod::kAwq;
+  const bool possible = !options.per_tensor && analysis::LayerMatrix::obstacle(layer).empty() &&
+                        !moments.empty();
+  WeightOnly result;
+  if (wants_moments && !possible) result.note = "no moments of its inputs: method mse";
+  if (possible && options.method == WeightMethod::kGptq && options.bits != WeightBits::kBinary) {
+    RoundedWeight rounded = rounded_by_gptq(layer, weight, moments, options);
+    result.note = rounded.note;
+    result.weight = as_form(layer, std::move(rounded), options);
+    return result;
+  }
+  std::vector<float> factors;
+  Tensor scaled = weight;
+  if (possible && options.method == WeightMethod::kAwq) {
+    factors = options.input_scales ? find_input_scales(layer, weight, moments, options, result.note)
+                                   : std::vector<float>();
+    if (!options.input_scales) result.note = "its form has no place for input scales: method mse";
+    if (!factors.empty()) scaled = scale_inputs(layer, weight, factors);
+  }
+  RoundedWeight rounded = rounded_by_parts(layer, scaled.as<float>(), options);
+  if (options.method == WeightMethod::kBalanced && has_levels(options.bits) &&
+      layer.kind != LayerKind::kEmbedding) {
+    balance(layer, scaled.as<float>(), options, rounded);
+  }
+  result.weight = as_form(layer, std::move(rounded), options);
+  if (!factors.empty()) {
+    as_matrix(layer, result.weight);
+    for (float& f : factors) f = 1 / f;
+    result.weight.input_scales = Tensor::from({static_cast<int64_t>(factors.size())}, factors);
+  }
+  return result;
+}
+
+}  // namespace mcompress::quantization
