@@ -21,14 +21,17 @@ size_t counted_per_sample(const Dataset& data) {
 void add(ValueStatistics& statistics, const std::string& name, const Tensor& tensor, size_t sample,
          const Dataset& data) {
   const int64_t odd = statistics.add(tensor, counted_per_sample(data));
-  if (odd == 0) return;
-  throw Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(odd) +
-                                    " NaN or infinite elements on sample " +
-                                    std::to_string(sample) + " of " + data.description())
-      .hint("leave the sample out, or check the model with mcompress evaluate");
+  if (odd > 0) throw not_finite(name, odd, sample, data);
 }
 
 }  // namespace
+
+Error not_finite(const std::string& name, int64_t count, size_t sample, const Dataset& data) {
+  return Error(ErrorCode::kData, "value '" + name + "' has " + std::to_string(count) +
+                                     " NaN or infinite elements on sample " +
+                                     std::to_string(sample) + " of " + data.description())
+      .hint("leave the sample out, or check the model with mcompress evaluate");
+}
 
 void GroupProgress::seen(size_t sample) {
   if (progress_ == nullptr) return;

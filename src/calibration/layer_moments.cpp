@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <map>
 
+#include "calibration/collect.h"
 #include "calibration/layer_rows.h"
 #include "numerics/moments.h"
+#include "numerics/quantize_simd.h"
 
 namespace mcompress::calibration {
 namespace {
@@ -23,7 +25,6 @@ size_t bytes_of(const LayerRows& rows) {
 }
 
 void add(Summed& summed, const Tensor& value, size_t samples, const MomentBudget& budget) {
-  if (value.count() == 0) return;
   if (summed.every == 0) {
     const int64_t wanted = budget.rows_per_input * summed.rows.columns() + budget.least_rows;
     const int64_t all = summed.rows.count(value) * static_cast<int64_t>(samples);
@@ -32,6 +33,14 @@ void add(Summed& summed, const Tensor& value, size_t samples, const MomentBudget
   for (int64_t group = 0; group < summed.rows.groups(); ++group) {
     summed.groups[static_cast<size_t>(group)].add(summed.rows.rows(value, group, summed.every));
   }
+}
+
+/// One NaN would make every moment one.
+void require_finite(const std::string& name, const Tensor& value, size_t sample,
+                    const Dataset& data) {
+  if (value.type() != DataType::kFloat) return;
+  const int64_t odd = numerics::simd::min_max(value.as<float>()).non_finite;
+  if (odd > 0) throw not_finite(name, odd, sample, data);
 }
 
 /// Leaves the sums empty: they are the larger part of all memory.
@@ -79,6 +88,8 @@ std::vector<std::string> collect_moments(
                      std::span<const Tensor> values) {
                    seen(sample);
                    for (size_t i = 0; i < group.size(); ++i) {
+                     if (values[i].count() == 0) continue;
+                     require_finite(group[i], values[i], sample, data);
                      for (Summed* summed : readers.at(group[i])) {
                        add(*summed, values[i], data.size(), budget);
                      }

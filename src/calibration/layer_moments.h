@@ -13,8 +13,8 @@ namespace mcompress::calibration {
 
 /// What may be held at one time.
 struct MomentBudget {
-  size_t gram_bytes = size_t{256} << 20;  ///< of the layers that are summed in one run of the data
-  size_t tap_bytes = size_t{64} << 20;    ///< of values that one Run returns
+  size_t gram_bytes = size_t{128} << 20;  ///< of the layers that are summed in one run of the data
+  size_t tap_bytes = size_t{32} << 20;    ///< of values that one Run returns
   /// Rows that are summed of a layer with K inputs: about rows_per_input * K + least_rows, evenly
   /// spread over samples and positions.
   int64_t rows_per_input = 8;

@@ -119,5 +119,22 @@ g (float[1] x) => (float[1] y) { a = Neg(x)
   EXPECT_FALSE(service->range(model, "a", {}));
 }
 
+TEST(Calibration, MomentsRefuseNaNToo) {
+  const auto data = std::make_shared<test::MemoryDataset>(
+      std::vector<Feeds>{{{"x", Tensor::from<float>({1, 2}, std::vector<float>{1, 0})}}});
+  const auto service = make_calibration(make_onnx_runtime(), data, 1);
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,2] x) => (float[1,1] y) <float[2,1] w = {2, 3}> { a = Div(x, x)
+  y = MatMul(a, w) })");
+  const auto layers = find_layers(model);
+  ASSERT_EQ(layers.size(), 1U);
+  try {
+    service->moments(model, layers, [](size_t, std::span<const LayerMoments>) {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("value 'a' has 1 NaN"));
+  }
+}
+
 }  // namespace
 }  // namespace mcompress
