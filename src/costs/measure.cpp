@@ -101,6 +101,12 @@ int64_t elements_of(const Feeds& feeds) {
   return feeds.empty() ? 0 : static_cast<int64_t>(feeds.front().tensor.count());
 }
 
+bool are_alike(const Feeds& feeds) {
+  return std::all_of(feeds.begin(), feeds.end(), [&](const NamedTensor& feed) {
+    return feed.tensor.count() == feeds.front().tensor.count();
+  });
+}
+
 class Measuring {
  public:
   Measuring(RuntimeService& runtime, CostTable& table) : runtime_(runtime), table_(table) {}
@@ -132,8 +138,9 @@ class Measuring {
     if (one.form != LayerForm::kStaticInt8) return;
     const bool spatial = !feeds.empty() && feeds.front().tensor.shape().size() >= 3;
     // An Add quantizes two values. What is quantized before a pool is what its convolution reads.
-    const double inputs = static_cast<double>(std::max<size_t>(1, feeds.size()));
-    add(quantization::quantize_key(elements_of(feeds), spatial), run * shares.quantize / inputs);
+    const auto inputs = static_cast<double>(std::max<size_t>(1, feeds.size()));
+    if (are_alike(feeds))
+      add(quantization::quantize_key(elements_of(feeds), spatial), run * shares.quantize / inputs);
     if (quantization::leaves_int8(unit)) {
       add(quantization::dequantize_key(unit.output_elements, spatial), run * shares.dequantize);
     }

@@ -130,8 +130,15 @@ class QuantizeStatic final : public Pass {
     bool changed = raise_opset(model, context);
     const ValueTypes types = context.sample_types(model);
     std::vector<quantization::RefusedLayer> refused;
-    const auto units = quantization::find_units(
+    auto units = quantization::find_units(
         model, types, changed ? select_again(model, context) : selected, refused);
+    // Where layers are named, what is no layer may go with them; matrices of two computed values are
+    // as much as layers and were not named.
+    if (!context.selection().only().empty()) {
+      std::erase_if(units, [](const Unit& unit) {
+        return unit.kind == quantization::UnitKind::kMatMul;
+      });
+    }
     for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
     const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
@@ -217,9 +224,11 @@ class QuantizeStatic final : public Pass {
     quantization::CandidateJudge judge(model, context, tolerance_);
     chosen = quantization::recover(model, context, units, plan_with, prepared, judge,
                                    {.passes = passes_of(effort_), .prepare = how});
+    chosen.story = fmt::format("all that pays in 8 bits: {}; what is left of it: {}",
+                               judge.describe(chosen.first), judge.describe(chosen.last));
     context.count("candidates judged", chosen.judged);
     context.count("layers back to float", static_cast<int64_t>(chosen.returned));
-    if (chosen.finer) context.count("layers rounded once more", static_cast<int64_t>(units.size()));
+    if (chosen.finer) context.count("layers rounded once more", chosen.rounded);
     if (!chosen.last.inside) {
       context.warn(fmt::format("no plan is inside the tolerance of {}: {}", tolerance_,
                                judge.describe(chosen.last)));
@@ -249,6 +258,7 @@ class QuantizeStatic final : public Pass {
       if (place != rank.end() && place->second < chosen.returned) {
         reason = fmt::format("back to float as number {} of {}: {}", place->second + 1,
                              chosen.returned, damage);
+        if (place->second == 0) reason += "; " + chosen.story;
       } else if (widest.in_int8[i] && prepared.unobserved.contains(unit.output)) {
         reason = "no calibration statistics";
       } else if (widest.in_int8[i]) {

@@ -238,7 +238,18 @@ std::string unit_key(const Unit& unit, bool in_int8) {
   const LayerForm form = in_int8 ? LayerForm::kStaticInt8 : LayerForm::kFloat;
   if (is_layer_unit(unit)) return layer_key(unit.layer, rows_of(unit), form);
   const std::string elements = " " + std::to_string(unit.output_elements);
-  if (unit.kind == UnitKind::kAdd) return with_form("Add" + elements, form);
+  switch (unit.kind) {
+    case UnitKind::kAdd:
+      return with_form("Add" + elements, form);
+    case UnitKind::kMul:
+      return with_form("Mul" + elements, form);
+    case UnitKind::kConcat:
+      return with_form("Concat" + elements + " of " + std::to_string(unit.inputs.size()), form);
+    case UnitKind::kMatMul:
+      return with_form("MatMul of values" + elements + " macs " + std::to_string(unit.macs), form);
+    default:
+      break;
+  }
   if (unit.kind != UnitKind::kMaxPool) return "";
   return with_form("MaxPool" + elements + " window " +
                        dims(unit.node.attribute_ints("kernel_shape")) +

@@ -10,6 +10,7 @@
 #include "mcompress/metric.h"
 #include "numerics/pair_rule.h"
 #include "opset/service.h"
+#include "pass/manager.h"
 #include "tests/support/memory_dataset.h"
 #include "tests/support/pass_test.h"
 
@@ -505,6 +506,35 @@ TEST(QuantizeStatic, MissingAndBrokenDataAreDataErrors) {
     EXPECT_EQ(error.code(), ErrorCode::kData);
     EXPECT_THAT(error.message(), HasSubstr("sample 0"));
   }
+}
+
+TEST(QuantizeStatic, OnlyTheLayersThatAreNamed) {
+  Model model = parse_model(
+      "g (float[1,2,8] x) => (float[1,2,2] y) <float[8,8] w = {1}, float[8,8] v = {1}> {\n"
+      " a = MatMul(x, w)\n b = MatMul(x, v)\n t = Transpose<perm = [0, 2, 1]>(b)\n"
+      " y = MatMul(a, t)\n}");
+  Noise noise(5);
+  for (const char* const name : {"w", "v"})
+    model.graph().set_constant(model.graph().find(name), noise.tensor({8, 8}, 1));
+  PassContext context = make_data_context(model, 1, 20);
+  PassManager manager(builtin_passes(), context);
+  StepSpec step;
+  step.pass = "quantize-static";
+  for (const auto& [option, value] :
+       {std::pair{"where", "everywhere"}, std::pair{"effort", "quick"}}) {
+    ConfigValue scalar;
+    scalar.kind = ConfigValue::Kind::kScalar;
+    scalar.scalar = value;
+    step.options.kind = ConfigValue::Kind::kMap;
+    step.options.map.push_back({option, {}, scalar});
+  }
+  step.only = {"a"};
+  ASSERT_TRUE(manager.run(model, step).changed);
+  std::vector<std::string> quantized;
+  for (const NodeRef node : model.graph().nodes()) {
+    if (node.is("QuantizeLinear")) quantized.push_back(node.input_name(0));
+  }
+  EXPECT_EQ(quantized, std::vector<std::string>{"x"});
 }
 
 TEST(QuantizeStatic, ConstantDataIsWarnedAbout) {

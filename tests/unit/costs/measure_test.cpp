@@ -29,6 +29,7 @@ Model small_model() {
       "}, float[16,16,1,1] w2 = {" + zeros(256) + "}, float[144,8] w3 = {" + zeros(1152) +
       "}> {\n a = Conv(x, w1)\n r = Relu(a)\n b = Conv(r, w2)\n p = Relu(b)\n"
       " q = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(p)\n s = Add(q, q)\n"
+      " m = Mul(s, q)\n c = Concat<axis = 1>(m, m)\n v = MatMul(q, s)\n"
       " f = Flatten(s)\n y = MatMul(f, w3)\n}");
 }
 
@@ -40,11 +41,14 @@ TEST(Measure, EveryUnitInEachOfItsForms) {
   Silent progress;
   const Measured measured = measure_costs(model, types, *runtime, {}, progress, table);
   EXPECT_EQ(measured.unmeasured, 0u);
-  EXPECT_EQ(measured.units, 4u);  // the convolutions are alike
+  EXPECT_EQ(measured.units, 7u);  // the convolutions are alike
   for (const char* const key :
        {"Conv 16x16x1x1 rows 36: float", "Conv 16x16x1x1 rows 36: static int8",
         "MaxPool 144 window 2x2 stride 2x2: float", "MaxPool 144 window 2x2 stride 2x2: static int8",
-        "Add 144: float", "Add 144: static int8", "MatMul 144x8 rows 1: float",
+        "Add 144: float", "Add 144: static int8",
+        "Mul 144: float", "Mul 144: static int8", "Concat 288 of 2: float",
+        "Concat 288 of 2: static int8", "MatMul of values 144 macs 432: float",
+        "MatMul of values 144 macs 432: static int8", "MatMul 144x8 rows 1: float",
         "MatMul 144x8 rows 1: static int8", "MatMul 144x8 rows 1: dynamic int8",
         "MatMul 144x8 rows 1: 8-bit weights", "MatMul 144x8 rows 1: 4-bit weights",
         "QuantizeLinear 576 spatial", "DequantizeLinear 576 spatial", "QuantizeLinear 144"}) {
