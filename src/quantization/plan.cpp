@@ -12,6 +12,7 @@ namespace {
 using numerics::BinaryLabelling;
 
 constexpr double kForbidden = BinaryLabelling::kForbidden;
+constexpr double kSlowPool = 12;  // nanoseconds of an output of a pool of integers without NHWC
 
 /// A value that units exchange.
 struct Value {
@@ -64,6 +65,13 @@ class Planner {
       problem.add_node(kept ? cost.in_float : in_float, kept ? kForbidden : cost.in_int8);
     }
     for (const auto& [name, value] : values_) add_value(problem, name, value);
+    // A pool of integers is fast in the layout that an integer convolution leaves, and ten times
+    // slower than float in any other.
+    for (size_t i = 0; i < units_.size(); ++i) {
+      if (units_[i].kind != UnitKind::kMaxPool) continue;
+      const auto pooled = values_.find(units_[i].inputs[0]);
+      if (pooled->second.producer) problem.add_edge(i, *pooled->second.producer, kForbidden);
+    }
     plan.in_int8 = problem.solve();
     plan.in_int8.resize(units_.size());
     plan.planned_nanoseconds = problem.cost(problem.solve());
@@ -101,10 +109,11 @@ class Planner {
       // One Q serves all readers: a helper that is true as soon as one of them is.
       const size_t wanted = problem.add_node(0, 0);
       for (const size_t reader : value.readers) problem.add_edge(reader, wanted, kForbidden);
+      const double quantize = costs_.quantize(elements, spatial) + moved_pool(ref, elements);
       if (value.producer) {
-        problem.add_edge(wanted, *value.producer, costs_.quantize(elements, spatial));
+        problem.add_edge(wanted, *value.producer, quantize);
       } else {
-        problem.add_cost(wanted, 0, costs_.quantize(elements, spatial));
+        problem.add_cost(wanted, 0, quantize);
       }
     }
     if (!value.producer) return;
@@ -115,6 +124,13 @@ class Planner {
     const size_t all_int8 = problem.add_node(0, 0);
     for (const size_t reader : value.readers) problem.add_edge(all_int8, reader, kForbidden);
     problem.add_edge(*value.producer, all_int8, costs_.dequantize(elements, spatial));
+  }
+
+  /// The runtime moves a Q behind a float pool in front of it: the pool then runs on integers, in a
+  /// layout in which that is slow.
+  static double moved_pool(const ValueRef& value, int64_t elements) {
+    const NodeRef producer = value.producer();
+    return producer && producer.is("MaxPool") ? kSlowPool * static_cast<double>(elements) : 0;
   }
 
   bool is_int8(const NodeRef& node, const std::vector<bool>& in_int8) const {

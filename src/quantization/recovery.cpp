@@ -74,6 +74,9 @@ class Recovery {
     auto kept = prepared_.weights;
     round_again(model_, context_, units_, result_.plan.in_int8, finer, prepared_);
     const Verdict verdict = verdict_of(result_.plan.in_int8);
+    for (size_t i = 0; i < units_.size(); ++i) {
+      result_.rounded += result_.plan.in_int8[i] && is_layer(units_[i]) ? 1 : 0;
+    }
     result_.finer = verdict.inside ||
                     (verdict.drop <= result_.last.drop && verdict.damage < result_.last.damage);
     if (result_.finer) {

@@ -62,6 +62,8 @@ struct Recovered {
   bool finer = false;   ///< the weights were rounded by error compensation
   Verdict first, last;  ///< all that pays in 8 bits; what is left
   int judged = 0;       ///< candidates
+  int64_t rounded = 0;  ///< layers whose weights were rounded once more
+  std::string story;    ///< both verdicts in words
 };
 
 /// The plan with as many of the units that do most damage in float as it takes to be inside the

@@ -90,9 +90,17 @@ TEST_F(CliRun, DataFromTheRecipeAndTheCommandLine) {
                        "data: {calibration: {random: {count: 16}}}\nsteps: [quantize-static]\n");
   const testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml"});
   EXPECT_EQ(result.code, 0) << result.err;
-  const testing::CliResult none = run({"run", "m.onnx", "-r", "int8"});
+  testing::write_bytes(path("s.yaml"), "steps: [quantize-static]\n");
+  const testing::CliResult none = run({"run", "m.onnx", "-r", "s.yaml"});
   EXPECT_EQ(none.code, 5);
   EXPECT_THAT(none.err, HasSubstr("--data calibration"));
+}
+
+TEST_F(CliRun, TheRecipeInt8DoesWithoutDataWhatIsSoundWithout) {
+  const testing::CliResult result = run({"run", "m.onnx", "-r", "int8", "-o", "out.onnx"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out + result.err, HasSubstr("there is no calibration data"));
+  EXPECT_TRUE(std::filesystem::exists(path("out.onnx")));
 }
 
 TEST_F(CliRun, AnInterruptLeavesNothingBehind) {

@@ -36,8 +36,8 @@ struct Case {
   std::vector<RefusedLayer> refused;
 };
 
-Case make_case(int channels, int groups) {
-  Case c{model_from_text(chain(channels, groups)), {}, {}, {}};
+Case make_case(const std::string& text, int channels) {
+  Case c{model_from_text(text), {}, {}, {}};
   Graph& graph = c.model.graph();
   // Inputs become constants: the text form has no large ones.
   for (const char* const name : {"w1", "w2", "w3"}) {
@@ -45,6 +45,7 @@ Case make_case(int channels, int groups) {
     for (const auto& input : graph.inputs()) {
       if (input.name == name) shape = input.shape;
     }
+    if (shape.empty()) continue;
     const ValueRef constant =
         graph.add_constant(std::string(name) + "c", Tensor(DataType::kFloat, shape));
     graph.replace_uses(graph.find(name), constant);
@@ -55,6 +56,8 @@ Case make_case(int channels, int groups) {
   c.units = find_units(c.model, c.types, find_layers(c.model), c.refused);
   return c;
 }
+
+Case make_case(int channels, int groups) { return make_case(chain(channels, groups), channels); }
 
 TEST(Plan, LargeLayersRunIn8Bits) {
   Case c = make_case(64, 1);
@@ -78,6 +81,24 @@ TEST(Plan, WhatIsKeptInFloatStaysThere) {
   Case c = make_case(64, 1);
   const Plan plan = make_plan(c.model, c.types, c.units, CostModel(Target{}), {"e"}, true);
   EXPECT_EQ(plan.in_int8, (std::vector<bool>{true, true, false}));
+}
+
+TEST(Plan, APoolJoinsTheConvolutionBeforeIt) {
+  Case c = make_case(R"(<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,64,28,28] x, float[64,64,3,3] w1, float[64,64,3,3] w2) => (float[1,64,28,28] y) {
+  a = Conv <pads = [1,1,1,1]> (x, w1)
+  b = MaxPool <kernel_shape = [3,3], pads = [1,1,1,1]> (a)
+  d = Conv <pads = [1,1,1,1]> (b, w2)
+  e = Relu(d)
+  y = Sigmoid(e)
+})",
+                     64);
+  ASSERT_EQ(c.units.size(), 3u);
+  EXPECT_THAT(make_plan(c.model, c.types, c.units, CostModel(Target{}), {}, true).in_int8,
+              ::testing::Each(true));
+  const Plan plan = make_plan(c.model, c.types, c.units, CostModel(Target{}), {"a"}, true);
+  // Nor would a Q behind the pool stay there: the runtime moves it in front.
+  EXPECT_THAT(plan.in_int8, ::testing::Each(false));
 }
 
 TEST(Plan, NoFloatLayerIsLeftBetweenTwoIn8Bits) {
