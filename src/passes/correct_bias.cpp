@@ -62,7 +62,7 @@ class CorrectBias final : public Pass {
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "correct-bias",
-        .summary = "Gives quantized layers the mean outputs of the float model back",
+        .summary = "give quantized layers the mean outputs of the float model back",
         .fidelity = Fidelity::kLossy,
         .needs = {.runtime = true, .calibration = true},
         .idempotent = false,

@@ -54,7 +54,7 @@ class EqualizeRanges final : public Pass {
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "equalize-ranges",
-        .summary = "Brings ranges of channels together, before quantization",
+        .summary = "bring the ranges of channels together before quantization",
         .fidelity = Fidelity::kRounding,
         .needs = {.runtime = true},
         .idempotent = false,

@@ -46,7 +46,7 @@ class SmoothActivations final : public Pass {
   const PassInfo& info() const override {
     static const PassInfo info{
         .name = "smooth-activations",
-        .summary = "Moves outlying channels of activations into the weights that read them",
+        .summary = "move outlying channels of activations into the weights that read them",
         .fidelity = Fidelity::kRounding,
         .needs = {.runtime = true, .calibration = true},
         .idempotent = false,
