@@ -21,7 +21,8 @@ class CliGolden : public testing::CliTest {
 
 TEST_F(CliGolden, Help) {
   compare("help/mcompress.txt", {"--help"});
-  for (const char* command : {"run", "inspect", "evaluate", "compare", "calibrate", "sensitivity", "passes", "recipe"}) {
+  for (const char* command : {"run", "inspect", "evaluate", "compare", "calibrate", "sensitivity",
+                              "pack", "unpack", "passes", "recipe"}) {
     compare(std::string("help/") + command + ".txt", {command, "--help"});
   }
   for (const char* command : {"list", "show", "check", "schema"}) {
