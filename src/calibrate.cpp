@@ -105,9 +105,8 @@ class Calibrating {
     }
     const bool needs_energies = options_.ranges.method == RangeMethod::kAuto;
     calibration::choose_ranges(table, options_.ranges,
-                               needs_energies
-                                   ? calibration::channel_energies(model_)
-                                   : std::map<std::string, std::vector<double>>());
+                               needs_energies ? calibration::channel_energies(model_)
+                                              : std::map<std::string, std::vector<double>>());
     finish(table);
     return std::move(result_);
   }

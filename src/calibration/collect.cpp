@@ -57,19 +57,17 @@ void collect(RuntimeService& runtime, const Model& model, const Dataset& data,
     names.push_back(value.name);
   }
   GroupProgress progress(options.progress, data.size());
-  for_each_tap(runtime, model, data, names, options.tap_bytes, options.threads,
-               [&](size_t sample, std::span<const std::string> group,
-                   std::span<const Tensor> tensors) {
-                 progress.seen(sample);
-                 // Each value has statistics of its own: the order among values does not matter.
-                 parallel_for(0, static_cast<int64_t>(group.size()), 1,
-                              [&](int64_t begin, int64_t end) {
-                                for (auto i = static_cast<size_t>(begin);
-                                     i < static_cast<size_t>(end); ++i) {
-                                  add(into.at(group[i]), group[i], tensors[i], sample, data);
-                                }
-                              });
-               });
+  for_each_tap(
+      runtime, model, data, names, options.tap_bytes, options.threads,
+      [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> tensors) {
+        progress.seen(sample);
+        // Each value has statistics of its own: the order among values does not matter.
+        parallel_for(0, static_cast<int64_t>(group.size()), 1, [&](int64_t begin, int64_t end) {
+          for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+            add(into.at(group[i]), group[i], tensors[i], sample, data);
+          }
+        });
+      });
 }
 
 }  // namespace mcompress::calibration

@@ -42,9 +42,9 @@ class GroupProgress {
   bool open_ = false;
 };
 
-/// Runs the data, as often as the budget asks for, and adds what `values` are to `into`. Memory does
-/// not grow with the number of samples; the result does not depend on the number of threads. Throws
-/// kData for NaN or infinities, naming the value and the sample.
+/// Runs the data, as often as the budget asks for, and adds what `values` are to `into`. Memory
+/// does not grow with the number of samples; the result does not depend on the number of threads.
+/// Throws kData for NaN or infinities, naming the value and the sample.
 void collect(RuntimeService& runtime, const Model& model, const Dataset& data,
              std::span<const ObservedValue> values, const CollectOptions& options,
              std::map<std::string, ValueStatistics>& into);

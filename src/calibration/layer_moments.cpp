@@ -59,9 +59,8 @@ std::vector<LayerMoments> take_result(Summed& summed) {
 }  // namespace
 
 std::vector<std::string> collect_moments(
-    RuntimeService& runtime, const Model& model, const Dataset& data,
-    std::span<const Layer> layers, const MomentBudget& budget, int threads,
-    const std::function<void(size_t sample)>& seen,
+    RuntimeService& runtime, const Model& model, const Dataset& data, std::span<const Layer> layers,
+    const MomentBudget& budget, int threads, const std::function<void(size_t sample)>& seen,
     const std::function<void(size_t layer, std::span<const LayerMoments> groups)>& visit) {
   std::vector<std::string> reasons(layers.size());
   size_t next = 0;
@@ -83,18 +82,18 @@ std::vector<std::string> collect_moments(
     for (auto& summed : part) readers[summed.rows.input()].push_back(&summed);
     std::vector<std::string> names;
     for (const auto& [name, list] : readers) names.push_back(name);
-    for_each_tap(runtime, model, data, names, budget.tap_bytes, threads,
-                 [&](size_t sample, std::span<const std::string> group,
-                     std::span<const Tensor> values) {
-                   seen(sample);
-                   for (size_t i = 0; i < group.size(); ++i) {
-                     if (values[i].count() == 0) continue;
-                     require_finite(group[i], values[i], sample, data);
-                     for (Summed* summed : readers.at(group[i])) {
-                       add(*summed, values[i], data.size(), budget);
-                     }
-                   }
-                 });
+    for_each_tap(
+        runtime, model, data, names, budget.tap_bytes, threads,
+        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
+          seen(sample);
+          for (size_t i = 0; i < group.size(); ++i) {
+            if (values[i].count() == 0) continue;
+            require_finite(group[i], values[i], sample, data);
+            for (Summed* summed : readers.at(group[i])) {
+              add(*summed, values[i], data.size(), budget);
+            }
+          }
+        });
     for (auto& summed : part) visit(summed.layer, take_result(summed));
   }
   return reasons;

@@ -23,9 +23,8 @@ struct MomentBudget {
 
 /// CalibrationService::moments.
 std::vector<std::string> collect_moments(
-    RuntimeService& runtime, const Model& model, const Dataset& data,
-    std::span<const Layer> layers, const MomentBudget& budget, int threads,
-    const std::function<void(size_t sample)>& seen,
+    RuntimeService& runtime, const Model& model, const Dataset& data, std::span<const Layer> layers,
+    const MomentBudget& budget, int threads, const std::function<void(size_t sample)>& seen,
     const std::function<void(size_t layer, std::span<const LayerMoments> groups)>& visit);
 
 }  // namespace mcompress::calibration

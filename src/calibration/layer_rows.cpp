@@ -23,8 +23,8 @@ std::vector<int64_t> same_pads(const std::vector<int64_t>& kernel,
     const int64_t stride = strides.empty() ? 1 : strides[i];
     const int64_t dilation = dilations.empty() ? 1 : dilations[i];
     const int64_t outputs = (spatial[i] + stride - 1) / stride;
-    const int64_t total = std::max<int64_t>(
-        0, (outputs - 1) * stride + (kernel[i] - 1) * dilation + 1 - spatial[i]);
+    const int64_t total =
+        std::max<int64_t>(0, (outputs - 1) * stride + (kernel[i] - 1) * dilation + 1 - spatial[i]);
     const int64_t less = total / 2;
     pads[i] = upper ? less : total - less;
     pads[axes + i] = total - pads[i];
@@ -88,8 +88,8 @@ LayerRows::Geometry LayerRows::geometry_for(const Shape& shape) const {
                    .groups = groups_};
   if (auto_pad_ == "VALID") geometry.conv.pads.clear();
   if (auto_pad_ == "SAME_UPPER" || auto_pad_ == "SAME_LOWER") {
-    geometry.conv.pads = same_pads(kernel_, strides_, dilations_, geometry.spatial,
-                                   auto_pad_ == "SAME_UPPER");
+    geometry.conv.pads =
+        same_pads(kernel_, strides_, dilations_, geometry.spatial, auto_pad_ == "SAME_UPPER");
   }
   return geometry;
 }

@@ -43,8 +43,8 @@ struct ChosenRange {
   RangeMethod method = RangeMethod::kMinMax;
 };
 
-/// `energy`: by channel of the value, the sum of the squared weights that read it; empty where that is
-/// not known. Only kAuto looks at it: of all methods the one with the least
+/// `energy`: by channel of the value, the sum of the squared weights that read it; empty where that
+/// is not known. Only kAuto looks at it: of all methods the one with the least
 ///   sum over channels c of energy_c * E[(x_c - q(x_c))^2],
 /// the error at the output of the layer that reads the value, errors of different inputs taken as
 /// independent. The error of rounding falls on all channels alike; what lies beyond a range is of

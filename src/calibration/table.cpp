@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mcompress/error.h"
+#include "support/parallel_for.h"
 
 namespace mcompress::calibration {
 namespace {
@@ -146,8 +147,8 @@ class Reader {
     value.edited = how == "edited";
     if (!value.edited) value.range.method = method(how);
     if (json.contains("min")) value.statistics = statistics(json);
-    value.edited = value.edited || value.statistics.histogram.empty() ||
-                   !json.contains("chosen") || json.at("chosen") != json.at("range");
+    value.edited = value.edited || value.statistics.histogram.empty() || !json.contains("chosen") ||
+                   json.at("chosen") != json.at("range");
     return value;
   }
 
@@ -158,8 +159,8 @@ class Reader {
     if (range.low > 0 || range.high < 0) {
       throw Error(ErrorCode::kData, fmt::format("{}: value '{}': the range [{}, {}] is without 0",
                                                 file_, place_, range.low, range.high))
-          .hint(fmt::format("write [{}, {}]", std::min(range.low, 0.0f),
-                            std::max(range.high, 0.0f)));
+          .hint(
+              fmt::format("write [{}, {}]", std::min(range.low, 0.0f), std::max(range.high, 0.0f)));
     }
   }
 
@@ -176,8 +177,8 @@ class Reader {
           json.at("bin-width").get<double>(), counts(json, "positive", extent.max > 0),
           counts(json, "negative", extent.min < 0), json.at("zeros").get<int64_t>(), extent);
       const Json& moving = json.at("moving-average");
-      result.moving = numerics::MovingRange::restore(moving.at(0).get<float>(),
-                                                     moving.at(1).get<float>());
+      result.moving =
+          numerics::MovingRange::restore(moving.at(0).get<float>(), moving.at(1).get<float>());
       result.samples = json.at("samples").get<uint64_t>();
       if (json.contains("channels")) {
         const Json& channels = json.at("channels");
@@ -214,8 +215,9 @@ class Reader {
                         result.size() + static_cast<size_t>(times) <= numerics::Histogram::kBins &&
                         (parsed.ptr == end || *parsed.ptr == ' ');
       if (!fits) {
-        fail_value(fmt::format("\"{}\": cannot be read from '{}'", side,
-                               std::string(at, std::min<size_t>(20, static_cast<size_t>(end - at)))));
+        fail_value(
+            fmt::format("\"{}\": cannot be read from '{}'", side,
+                        std::string(at, std::min<size_t>(20, static_cast<size_t>(end - at)))));
       }
       result.insert(result.end(), static_cast<size_t>(times), count);
       at = parsed.ptr == end ? end : parsed.ptr + 1;
@@ -240,18 +242,20 @@ std::string write_table(const Table& table) {
       "it; use the table as option 'table' of quantize-static.\",\n",
       kFormat, kVersion);
   text += fmt::format(
-      "  \"model\": {{\n    \"file\": {},\n    \"fingerprint\": \"{}\",\n    \"steps\": {}\n  }},\n",
+      "  \"model\": {{\n    \"file\": {},\n    \"fingerprint\": \"{}\",\n    \"steps\": {}\n  "
+      "}},\n",
       quoted(table.model), table.fingerprint, list(steps));
   text += fmt::format("  \"data\": {},\n", list(data));
   text += fmt::format(
-      "  \"ranges\": {{\"method\": \"{}\", \"percentile\": {}, \"bits\": {}, \"symmetric\": {}}},\n",
+      "  \"ranges\": {{\"method\": \"{}\", \"percentile\": {}, \"bits\": {}, \"symmetric\": "
+      "{}}},\n",
       method_name(table.options.method), table.options.percentile, table.options.bits,
       table.options.symmetric);
   text += "  \"values\": {";
   bool first = true;
   for (const auto& [name, value] : table.values) {
-    text += fmt::format("{}\n    {}: {{\n{}    }}", first ? "" : ",", quoted(name),
-                        value_text(value));
+    text +=
+        fmt::format("{}\n    {}: {{\n{}    }}", first ? "" : ",", quoted(name), value_text(value));
     first = false;
   }
   return text + (first ? "}\n}\n" : "\n  }\n}\n");
@@ -262,12 +266,19 @@ Table read_table(std::string_view text, const std::string& file) { return Reader
 void choose_ranges(Table& table, const RangeOptions& options,
                    const std::map<std::string, std::vector<double>>& energies) {
   table.options = options;
+  static const std::vector<double> kUnknown;
+  std::vector<std::pair<TableValue*, const std::vector<double>*>> work;
   for (auto& [name, value] : table.values) {
     if (value.edited || value.statistics.histogram.empty()) continue;
     const auto energy = energies.find(name);
-    value.range = choose_range(value.statistics, options,
-                               energy == energies.end() ? std::vector<double>() : energy->second);
+    work.emplace_back(&value, energy == energies.end() ? &kUnknown : &energy->second);
   }
+  parallel_for(0, static_cast<int64_t>(work.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      auto& [value, energy] = work[i];
+      value->range = choose_range(value->statistics, options, *energy);
+    }
+  });
 }
 
 void merge_table(Table& table, const Table& other, const std::string& file) {

@@ -16,15 +16,15 @@ namespace mcompress::calibration {
 /// What a table says of one value. Its range is what passes get.
 struct TableValue {
   ChosenRange range;
-  bool edited = false;  ///< a person wrote the range: it stays
+  bool edited = false;         ///< a person wrote the range: it stays
   ValueStatistics statistics;  ///< empty for a value that a person added
 };
 
 /// A calibration table: ranges of the values of one model with all it takes to choose them anew.
 /// Kept as JSON that people can read, edit and merge (write() says what is in it).
 struct Table {
-  std::string fingerprint;  ///< of the model as the steps before the calibrated one leave it
-  std::string model;        ///< for people: the file
+  std::string fingerprint;         ///< of the model as the steps before the calibrated one leave it
+  std::string model;               ///< for people: the file
   std::vector<std::string> steps;  ///< for people: passes that ran before
   std::vector<std::string> data;   ///< for people: what it was calibrated on
   RangeOptions options;            ///< that the ranges were chosen with
@@ -41,8 +41,8 @@ void choose_ranges(Table& table, const RangeOptions& options,
                    const std::map<std::string, std::vector<double>>& energies);
 
 /// Adds what another table of the same model knows; a range that was edited in either stays so (the
-/// other's wins). The ranges of merged values are to be chosen anew. Throws kData for another model;
-/// `file` is the other table's.
+/// other's wins). The ranges of merged values are to be chosen anew. Throws kData for another
+/// model; `file` is the other table's.
 void merge_table(Table& table, const Table& other, const std::string& file);
 
 }  // namespace mcompress::calibration

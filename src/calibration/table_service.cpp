@@ -29,9 +29,9 @@ class TableCalibration final : public CalibrationService {
     for (const auto& value : values) {
       const TableValue* known = find(model, value.name);
       const bool has_channels =
-          known != nullptr && (value.channel_axis < 0 ||
-                               (known->statistics.channel_axis == value.channel_axis &&
-                                !known->statistics.channels.empty()));
+          known != nullptr &&
+          (value.channel_axis < 0 || (known->statistics.channel_axis == value.channel_axis &&
+                                      !known->statistics.channels.empty()));
       if (!has_channels) unknown.push_back(value);
     }
     if (!unknown.empty()) data_->observe(model, unknown);
@@ -120,16 +120,16 @@ class TableCalibration final : public CalibrationService {
 std::shared_ptr<CalibrationService> open_calibration_table(
     const std::filesystem::path& file, const Model& model,
     std::shared_ptr<CalibrationService> data) {
-  Table table =
-      calibration::read_table(support::read_file(file, ErrorCode::kData), file.string());
+  Table table = calibration::read_table(support::read_file(file, ErrorCode::kData), file.string());
   const std::string own = model.fingerprint().hex();
   if (table.fingerprint != own) {
     throw Error(ErrorCode::kData,
                 fmt::format("{}: made for another model: its fingerprint is {}, that of the model "
                             "before this step is {}",
                             file.string(), table.fingerprint, own))
-        .hint("make it with the same recipe: mcompress calibrate MODEL -r RECIPE --data "
-              "calibration=FILE -o TABLE; if steps before this one use data, give this run the same");
+        .hint(
+            "make it with the same recipe: mcompress calibrate MODEL -r RECIPE --data "
+            "calibration=FILE -o TABLE; if steps before this one use data, give this run the same");
   }
   return std::make_shared<TableCalibration>(file.string(), std::move(table), std::move(data));
 }

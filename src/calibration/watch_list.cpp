@@ -13,11 +13,11 @@ namespace mcompress::calibration {
 namespace {
 
 /// algorithms.md section 3: what fuses between DequantizeLinear and QuantizeLinear and computes.
-constexpr std::array kIntegerOps = {"Conv",        "ConvTranspose",     "MatMul",    "Gemm",
-                                    "Add",         "Mul",               "Concat",    "AveragePool",
-                                    "MaxPool",     "GlobalAveragePool", "LeakyRelu", "Sigmoid",
-                                    "Softmax",     "Where",             "Resize",    "LSTM",
-                                    "GRU",         "Attention"};
+constexpr std::array kIntegerOps = {
+    "Conv",      "ConvTranspose", "MatMul",      "Gemm",    "Add",
+    "Mul",       "Concat",        "AveragePool", "MaxPool", "GlobalAveragePool",
+    "LeakyRelu", "Sigmoid",       "Softmax",     "Where",   "Resize",
+    "LSTM",      "GRU",           "Attention"};
 
 bool has_integer_kernel(const NodeRef& node) {
   return std::any_of(kIntegerOps.begin(), kIntegerOps.end(),

@@ -71,8 +71,7 @@ class RowBuilder {
   }
 
   void build(int64_t row, Scratch& scratch, float* out) const {
-    const float* plane =
-        input_.data() + (row / positions_ * channels_ + first_channel_) * plane_;
+    const float* plane = input_.data() + (row / positions_ * channels_ + first_channel_) * plane_;
     if (tap_offsets(row % positions_, scratch)) {
       for (int64_t channel = 0; channel < group_channels_; ++channel, plane += plane_) {
         for (const int64_t offset : scratch.offsets) *out++ = plane[offset];

@@ -54,9 +54,7 @@ void extend(MinMax& extent, const MinMax& other) {
 
 }  // namespace
 
-MinMax Histogram::add(std::span<const float> values) {
-  return add_sampled(values, values.size());
-}
+MinMax Histogram::add(std::span<const float> values) { return add_sampled(values, values.size()); }
 
 MinMax Histogram::add_sampled(std::span<const float> values, size_t most) {
   places_.resize(static_cast<size_t>(kPlaces), 0);

@@ -79,16 +79,15 @@ class MseSearch {
   Range search() {
     const MinMax& extent = histogram_.extent();
     const Range all = {std::min(extent.min, 0.0F), std::max(extent.max, 0.0F)};
-    best_ = all;
-    best_error_ = error(all);
-    for_each_ratio([&](double ratio) { consider(scaled(all, ratio, ratio)); });
+    consider(all);
+    for_each_ratio([&](double ratio) { return consider(scaled(all, ratio, ratio)); });
     if (options_.symmetric || all.low == 0 || all.high == 0) return best_;
     // The sides clip independently: descend along each in turn.
     for (int round = 0; round < 2; ++round) {
       const Range center = best_;
-      for_each_ratio([&](double ratio) { consider({center.low, shrunk(all.high, ratio)}); });
+      for_each_ratio([&](double ratio) { return consider({center.low, shrunk(all.high, ratio)}); });
       const float high = best_.high;
-      for_each_ratio([&](double ratio) { consider({shrunk(all.low, ratio), high}); });
+      for_each_ratio([&](double ratio) { return consider({shrunk(all.low, ratio), high}); });
     }
     return best_;
   }
@@ -103,13 +102,14 @@ class MseSearch {
     double best = 1.0;
     double at_best = best_error_;
     const auto try_ratio = [&](double ratio) {
-      if (ratio > 1.0) return;
-      consider_ratio(ratio);
+      if (ratio > 1.0) return true;
+      const bool hope = consider_ratio(ratio);
       if (best_error_ < at_best) best = ratio;
       at_best = std::min(at_best, best_error_);
+      return hope;
     };
     double ratio = 1.0;
-    for (int i = 0; i < kCoarseSteps; ++i, ratio *= step) try_ratio(ratio);
+    for (int i = 0; i < kCoarseSteps && try_ratio(ratio); ++i) ratio *= step;
     for (int level = 0; level < 2; ++level) {
       step = std::pow(step, 1.0 / kFineSteps);
       const double center = best;
@@ -124,15 +124,17 @@ class MseSearch {
     return {shrunk(range.low, low), shrunk(range.high, high)};
   }
 
-  double error(Range range) const {
-    return expected_error(histogram_, params_of(range, options_), options_.range, options_.power);
-  }
-
-  void consider(Range range) {
-    const double found = error(range);
-    if (found >= best_error_) return;
-    best_error_ = found;
-    best_ = range;
+  // False where no smaller range can be better: what it clips alone is worse than the best, by more
+  // than the zero point, a whole number, can move a bound (half a step, and s^2 / 4 is 3 s^2 / 12).
+  bool consider(Range range) {
+    const auto parts = expected_error_parts(histogram_, params_of(range, options_), options_.range,
+                                            options_.power);
+    const double clipping = parts.above + parts.below;
+    if (parts.rounding + clipping < best_error_) {
+      best_error_ = parts.rounding + clipping;
+      best_ = range;
+    }
+    return clipping <= 4 * best_error_;
   }
 
   const Histogram& histogram_;

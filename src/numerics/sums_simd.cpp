@@ -69,8 +69,8 @@ void run_kernel(const float* values, size_t count, RunSums& result) {
 }
 
 // A vector of columns at a time: its sums stay in registers over all rows.
-void column_kernel(const float* values, size_t rows, size_t columns, double* sums,
-                   double* squares, float* min, float* max) {
+void column_kernel(const float* values, size_t rows, size_t columns, double* sums, double* squares,
+                   float* min, float* max) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   const size_t vector_end = columns / lanes * lanes;

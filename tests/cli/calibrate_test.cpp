@@ -44,9 +44,10 @@ class Calibrate : public testing::CliTest {
     testing::write_model(path("m.onnx"));
     testing::write_bytes(path("a.npy"), npy(random_rows(40, 1)));
     testing::write_bytes(path("b.npy"), npy(random_rows(24, 2)));
-    testing::write_bytes(path("r.yaml"),
-                         "steps:\n  - eliminate-identity\n"
-                         "  - quantize-static: {where: everywhere, effort: quick}\nencode: false\n");
+    testing::write_bytes(
+        path("r.yaml"),
+        "steps:\n  - eliminate-identity\n"
+        "  - quantize-static: {where: everywhere, effort: quick}\nencode: false\n");
   }
 
   void expect_done(const std::vector<std::string>& arguments) {
@@ -76,9 +77,9 @@ TEST_F(Calibrate, ATableStandsForData) {
   EXPECT_THAT(last_.out, HasSubstr("40 samples"));
   EXPECT_THAT(last_.out, HasSubstr("steps before: eliminate-identity"));
   expect_error({"run", "m.onnx", "-r", "r.yaml", "-o", "o.onnx"}, 5, "calibration data");
-  const std::vector<std::string> with_table{
-      "run", "m.onnx", "-r", "r.yaml", "-o", "o.onnx", "--force", "--set",
-      "quantize-static.table=t.json"};
+  const std::vector<std::string> with_table{"run",     "m.onnx", "-r",
+                                            "r.yaml",  "-o",     "o.onnx",
+                                            "--force", "--set",  "quantize-static.table=t.json"};
   expect_done(with_table);
   const std::string as_chosen = testing::read_bytes(path("o.onnx"));
   EXPECT_THAT(as_chosen, HasSubstr("QuantizeLinear"));
@@ -101,9 +102,9 @@ TEST_F(Calibrate, ATableInARecipeIsRelativeToIt) {
 
 TEST_F(Calibrate, IsForOneStateOfOneModel) {
   expect_done({"calibrate", "m.onnx", "--data", "a.npy", "-o", "raw.json"});
-  expect_error({"run", "m.onnx", "-r", "r.yaml", "-o", "o.onnx", "--set",
-                "quantize-static.table=raw.json"},
-               5, "made for another model");
+  expect_error(
+      {"run", "m.onnx", "-r", "r.yaml", "-o", "o.onnx", "--set", "quantize-static.table=raw.json"},
+      5, "made for another model");
   expect_done({"calibrate", "m.onnx", "-r", "r.yaml", "--data", "a.npy", "-o", "t.json"});
   expect_error({"calibrate", "m.onnx", "-r", "r.yaml", "--merge", "t.json", "--merge", "raw.json",
                 "-o", "both.json"},
@@ -131,8 +132,7 @@ TEST_F(Calibrate, TablesMergeAndKeepWhatWasEdited) {
 }
 
 TEST_F(Calibrate, EveryMethodAndAnyNumberOfThreadsAndMegabytes) {
-  for (const char* method :
-       {"mse", "min-max", "moving-average", "percentile", "entropy", "auto"}) {
+  for (const char* method : {"mse", "min-max", "moving-average", "percentile", "entropy", "auto"}) {
     expect_done({"calibrate", "m.onnx", "--data", "a.npy", "--method", method, "-o", "t.json",
                  "--force", "--threads", "1"});
     expect_done({"calibrate", "m.onnx", "--data", "a.npy", "--method", method, "-o", "u.json",

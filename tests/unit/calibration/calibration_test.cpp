@@ -77,11 +77,10 @@ TEST(Calibration, ShapesMayChangeAndInputsMayBeIntegersOrBool) {
   std::vector<Feeds> samples;
   for (const int64_t length : {1, 3, 2}) {
     std::vector<int64_t> ids(static_cast<size_t>(length), 2);
-    samples.push_back({{"ids", Tensor::from<int64_t>({1, length}, ids)},
-                       {"on", Tensor::scalar<bool>(true)}});
+    samples.push_back(
+        {{"ids", Tensor::from<int64_t>({1, length}, ids)}, {"on", Tensor::scalar<bool>(true)}});
   }
-  const auto service =
-      make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
+  const auto service = make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
   const Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
 g (int64[1,N] ids, bool on) => (float[1,N] y) <float[3] table = {-1, 0, 5}> {
   v = Gather(table, ids)
@@ -102,8 +101,7 @@ TEST(Calibration, NaNNamesValueAndSampleAndLeavesNothingBehind) {
   for (const float v : {1.0f, 0.0f}) {
     samples.push_back({{"x", Tensor::from<float>({1}, std::vector<float>{v})}});
   }
-  const auto service =
-      make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
+  const auto service = make_calibration(runtime, std::make_shared<test::MemoryDataset>(samples), 1);
   const Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
 g (float[1] x) => (float[1] y) { a = Neg(x)
   y = Div(a, x) })");

@@ -37,8 +37,8 @@ Products products(std::string text, const Shape& x_shape, const Shape& w_shape) 
   }();
   text.replace(text.find(" w>"), 3, zeros);
   Model model = test::model_from_text(text);
-  const Tensor x = Tensor::from<float>(
-      x_shape, random_values(static_cast<size_t>(element_count(x_shape)), 1));
+  const Tensor x =
+      Tensor::from<float>(x_shape, random_values(static_cast<size_t>(element_count(x_shape)), 1));
   const auto weight = random_values(static_cast<size_t>(element_count(w_shape)), 2);
   model.graph().set_constant(model.graph().find("w"), Tensor::from<float>(w_shape, weight));
   Products result;
@@ -77,8 +77,8 @@ void expect_near(std::span<const float> a, std::span<const float> b) {
 
 std::string one_node(const std::string& node, const std::string& x, const std::string& w,
                      const std::string& y) {
-  return R"(<ir_version: 8, opset_import: ["" : 13]> g ()" + x + ") => (" + y + ") <" + w +
-         "> { " + node + " }";
+  return R"(<ir_version: 8, opset_import: ["" : 13]> g ()" + x + ") => (" + y + ") <" + w + "> { " +
+         node + " }";
 }
 
 struct ProductCase {
@@ -105,9 +105,9 @@ TEST(LayerRows, TimesTheMatrixAreWhatEveryGemmAndMatMulGives) {
 }
 
 TEST(LayerRows, AWeightOnTheLeftReadsColumns) {
-  const auto result = products(
-      one_node("y = MatMul(w, x)", "float[2,3,4] x", "float[5,3] w", "float[2,5,4] y"), {2, 3, 4},
-      {5, 3});
+  const auto result =
+      products(one_node("y = MatMul(w, x)", "float[2,3,4] x", "float[5,3] w", "float[2,5,4] y"),
+               {2, 3, 4}, {5, 3});
   ASSERT_EQ(result.rows, 8);
   const auto y = result.y.as<float>();
   for (size_t batch = 0; batch < 2; ++batch) {
@@ -138,9 +138,10 @@ TEST(LayerRows, GroupsOfAConvolutionHaveTheirOwn) {
 
 TEST(LayerRows, TransposedConvolutionSpreadsEachRowOverItsTaps) {
   // Stride = kernel: every output position belongs to one row and tap.
-  const auto result = products(one_node("y = ConvTranspose<strides = [2], kernel_shape = [2]>(x, w)",
-                                        "float[1,3,4] x", "float[3,2,2] w", "float[1,2,8] y"),
-                               {1, 3, 4}, {3, 2, 2});
+  const auto result =
+      products(one_node("y = ConvTranspose<strides = [2], kernel_shape = [2]>(x, w)",
+                        "float[1,3,4] x", "float[3,2,2] w", "float[1,2,8] y"),
+               {1, 3, 4}, {3, 2, 2});
   ASSERT_EQ(result.rows, 4);
   const auto y = result.y.as<float>();
   for (size_t r = 0; r < 4; ++r) {
@@ -243,16 +244,16 @@ TEST(LayerRows, AreWhatTheRuntimesConvolutionsMultiply) {
     const std::string x = "x" + std::to_string(i);
     const auto constant = [&](const Shape& shape, uint32_t seed) {
       return graph.add_constant(
-          "c", Tensor::from<float>(
-                   shape, random_values(static_cast<size_t>(element_count(shape)), seed)));
+          "c", Tensor::from<float>(shape,
+                                   random_values(static_cast<size_t>(element_count(shape)), seed)));
     };
-    const NodeRef node = graph.insert({.op = "Conv",
-                                       .inputs = {graph.find(x), constant(conv.w, 3 * i),
-                                                  constant({conv.w[0]}, 3 * i + 1)},
-                                       .attributes = conv.attributes});
-    feeds.push_back({x, Tensor::from<float>(
-                            conv.x, random_values(static_cast<size_t>(element_count(conv.x)),
-                                                  3 * i + 2))});
+    const NodeRef node = graph.insert(
+        {.op = "Conv",
+         .inputs = {graph.find(x), constant(conv.w, 3 * i), constant({conv.w[0]}, 3 * i + 1)},
+         .attributes = conv.attributes});
+    feeds.push_back(
+        {x, Tensor::from<float>(
+                conv.x, random_values(static_cast<size_t>(element_count(conv.x)), 3 * i + 2))});
     options.extra_outputs.push_back(node.output_name());
   }
   const auto outputs = make_onnx_runtime()->open(model, options)->run(feeds);

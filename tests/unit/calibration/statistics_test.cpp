@@ -106,9 +106,9 @@ TEST(ValueStatistics, PartsMergeToTheWhole) {
   EXPECT_TRUE(whole.histogram == parts.histogram);
   EXPECT_EQ(whole.samples, parts.samples);
   EXPECT_EQ(whole.channels.positions(), parts.channels.positions());
-  EXPECT_THAT(parts.channels.statistics().mean_square,
-              ::testing::Pointwise(::testing::DoubleNear(1e-9),
-                                   whole.channels.statistics().mean_square));
+  EXPECT_THAT(
+      parts.channels.statistics().mean_square,
+      ::testing::Pointwise(::testing::DoubleNear(1e-9), whole.channels.statistics().mean_square));
 }
 
 TEST(ValueStatistics, ChannelsOfAChangingNumberAreDropped) {

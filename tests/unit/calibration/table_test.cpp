@@ -123,7 +123,8 @@ TEST(Table, SaysWhatIsWrongAndWhere) {
   const std::string text = write_table(table_of(1));
   EXPECT_THAT(complaint("[1, 2"), HasSubstr("t.json: not a calibration table: parse error"));
   EXPECT_THAT(complaint("{}"), HasSubstr("no \"format\""));
-  EXPECT_THAT(complaint(replaced(text, "\"version\": 1", "\"version\": 9")), HasSubstr("version 9"));
+  EXPECT_THAT(complaint(replaced(text, "\"version\": 1", "\"version\": 9")),
+              HasSubstr("version 9"));
   EXPECT_THAT(complaint(replaced(text, "\"method\": \"mse\",\n      \"chosen\"",
                                  "\"method\": \"best\",\n      \"chosen\"")),
               HasSubstr("unknown method 'best'"));

@@ -51,9 +51,10 @@ void CalibrateCommand::declare(Arguments& arguments) {
   arguments.text("MODEL", model, "ONNX model; never touched", "", true);
   arguments.text("-o,--output", output_file, "Table to write", "TABLE", true);
   arguments.flag("--force", force, "Overwrite TABLE");
-  arguments.text("-r,--recipe", recipe,
-                 "Run the steps before the first one that takes a table first: the table is for that state",
-                 "RECIPE");
+  arguments.text(
+      "-r,--recipe", recipe,
+      "Run the steps before the first one that takes a table first: the table is for that state",
+      "RECIPE");
   recipes.declare_data(arguments, kRole);
   arguments.choice("--method", method,
                    "How ranges are chosen; auto: per value, the least error at the output of the "
@@ -118,9 +119,8 @@ void CalibrateCommand::show(const CalibrateResult& result) const {
     return seen > 0 ? 1 - (double{value.high} - value.low) / seen : 0.0;
   };
   auto values = result.values;
-  std::stable_sort(values.begin(), values.end(), [&](const auto& a, const auto& b) {
-    return cut(a) > cut(b);
-  });
+  std::stable_sort(values.begin(), values.end(),
+                   [&](const auto& a, const auto& b) { return cut(a) > cut(b); });
   if (values.size() > kRowsShown) values.resize(kRowsShown);
   TextTable table({{.title = "value"},
                    {.title = "range", .align = Align::kRight},
