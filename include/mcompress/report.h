@@ -147,6 +147,9 @@ struct InspectLayer {
   uint64_t distinct = 0;              ///< distinct values; 0 when over 65,536
   uint64_t macs = 0;                  ///< of one sample; 0 when shapes are unknown
   bool shared = false;                ///< another layer reads the weight too
+  double stored_bits = 0;             ///< per weight, all that it is stored as
+  /// Per weight, of its values (zero is one): no code of single weights needs less; 0 when over 65,536.
+  double entropy_bits = 0;
 };
 
 struct InspectValue {
@@ -226,8 +229,6 @@ struct EvaluateReport {
   std::vector<std::string> warnings;
 };
 
-/// Version of the JSON report's schema (src/report/report.schema.json).
-constexpr int kReportSchemaVersion = 1;
 /// One layer (or block) changed in one way, everything else as it was.
 struct SensitivityChange {
   std::string choice;                            ///< "int8", "int4", or a pass
@@ -272,6 +273,8 @@ struct SensitivityReport {
   std::vector<std::string> warnings;
 };
 
+/// Version of the JSON report's schema (src/report/report.schema.json).
+constexpr int kReportSchemaVersion = 1;
 
 struct TerminalStyle {
   bool color = false;
@@ -285,30 +288,30 @@ std::string render_terminal(const RunReport& report, const TerminalStyle& style 
 std::string render_terminal(const InspectReport& report, const TerminalStyle& style = {});
 std::string render_terminal(const CompareReport& report, const TerminalStyle& style = {});
 std::string render_terminal(const EvaluateReport& report, const TerminalStyle& style = {});
+std::string render_terminal(const SensitivityReport& report, const TerminalStyle& style = {});
 /// For a pull request: the verdict first, details folded.
 std::string render_markdown(const RunReport& report);
-std::string render_terminal(const SensitivityReport& report, const TerminalStyle& style = {});
 std::string render_markdown(const InspectReport& report);
 std::string render_markdown(const CompareReport& report);
 std::string render_markdown(const EvaluateReport& report);
+std::string render_markdown(const SensitivityReport& report);
 /// Stable key order, two-space indent, ends with a newline. Every key is always there; a figure that
 /// was not measured, or is not finite, is null.
-std::string render_markdown(const SensitivityReport& report);
 std::string render_json(const RunReport& report);
 std::string render_json(const InspectReport& report);
 std::string render_json(const CompareReport& report);
 std::string render_json(const EvaluateReport& report);
+std::string render_json(const SensitivityReport& report);
 /// The text of the JSON schema (draft 2020-12) that every `render_json` obeys.
 std::string report_json_schema();
-std::string render_json(const SensitivityReport& report);
 /// Writes by extension: .json, .md; throws kUsage for another one, kRuntime when it cannot write.
 /// An existing report is replaced.
 void write_report(const RunReport& report, const std::string& path);
 void write_report(const InspectReport& report, const std::string& path);
 void write_report(const CompareReport& report, const std::string& path);
 void write_report(const EvaluateReport& report, const std::string& path);
+void write_report(const SensitivityReport& report, const std::string& path);
 /// Complaint about an extension that write_report would refuse, or ""; for failing before the work.
 std::string check_report_path(const std::string& path);
-void write_report(const SensitivityReport& report, const std::string& path);
 
 }  // namespace mcompress

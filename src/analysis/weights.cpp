@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
+
+#include "numerics/entropy.h"
 
 namespace mcompress::analysis {
 namespace {
@@ -29,27 +31,33 @@ WeightFigures weight_figures(const Tensor& weight) {
   WeightFigures figures;
   figures.count = static_cast<uint64_t>(weight.count());
   with_floats(weight, [&figures](std::span<const float> values) {
-    std::unordered_set<float> seen;
-    bool has_nan = false, overflow = false;
+    std::unordered_map<float, int64_t> seen;
+    int64_t not_numbers = 0;
+    bool overflow = false;
     float low = std::numeric_limits<float>::infinity(), high = -low;
     for (const float v : values) {
       if (v != 0.0F) ++figures.nonzeros;
       if (std::isnan(v)) {
-        has_nan = true;
+        ++not_numbers;
         continue;
       }
       low = std::min(low, v);
       high = std::max(high, v);
       if (overflow) continue;
-      seen.insert(v);  // -0 and 0 compare and hash alike
+      ++seen[v];  // -0 and 0 compare and hash alike
       overflow = seen.size() > kMostDistinct;
     }
     if (low <= high) {
       figures.min = low;
       figures.max = high;
     }
-    const uint64_t distinct = seen.size() + (has_nan ? 1 : 0);
+    const uint64_t distinct = seen.size() + (not_numbers > 0 ? 1 : 0);
     figures.distinct = overflow || distinct > kMostDistinct ? 0 : distinct;
+    if (figures.distinct == 0) return;
+    std::vector<int64_t> counts{not_numbers};
+    for (const auto& [value, times] : seen) counts.push_back(times);
+    std::sort(counts.begin(), counts.end());  // the order of the sum must not depend on the hash
+    figures.entropy_bits = numerics::entropy_bits(counts) / static_cast<double>(values.size());
   });
   return figures;
 }

@@ -12,6 +12,7 @@ struct WeightFigures {
   uint64_t count = 0;
   uint64_t nonzeros = 0;
   uint64_t distinct = 0;   ///< different values, -0 and 0 alike, all NaNs alike; 0 when over 65,536
+  double entropy_bits = 0; ///< per weight, of its values (numerics/entropy.h); 0 without `distinct`
   float min = 0, max = 0;  ///< of the values that are not NaN
 
   double sparsity() const {

@@ -94,10 +94,13 @@ InspectLayer inspect_layer(const Layer& layer, const ValueTypes& types) {
   row.shared = layer.shared_weight;
   row.macs = analysis::node_macs(layer.node, types);
   describe_storage(layer, row);
+  row.stored_bits = 8.0 * static_cast<double>(row.bytes) /
+                    static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   if (const std::optional<Tensor> weight = forms::constant_or_form(layer.weight)) {
     const analysis::WeightFigures figures = analysis::weight_figures(*weight);
     row.sparsity = figures.sparsity();
     row.distinct = figures.distinct;
+    row.entropy_bits = figures.entropy_bits;
   }
   return row;
 }

@@ -191,6 +191,8 @@ Json to_json(const InspectLayer& l) {
           {"bytes", l.bytes},
           {"sparsity", number(l.sparsity)},
           {"distinct", measured(l.distinct)},
+          {"stored_bits", number(l.stored_bits)},
+          {"entropy_bits", number(l.entropy_bits)},
           {"macs", measured(l.macs)},
           {"shared", l.shared}};
 }
@@ -261,9 +263,9 @@ std::string render_json(const RunReport& r) {
   out["advice"] = strings(r.advice);
   out["data"] = object(r.data);
   out["environment"] = to_json(r.environment);
+  out["costs"] = to_json(r.costs);
   out["effective_recipe"] = text(r.effective_recipe);
   return dump(out);
-  out["costs"] = to_json(r.costs);
 }
 
 std::string render_json(const InspectReport& r) {
@@ -327,8 +329,6 @@ std::string render_json(const EvaluateReport& r) {
   return dump(out);
 }
 
-std::string report_json_schema() { return std::string(reporting::embedded_files().front().second); }
-
 std::string render_json(const SensitivityReport& r) {
   Json out = heading("sensitivity");
   out["input"] = r.input;
@@ -353,5 +353,7 @@ std::string render_json(const SensitivityReport& r) {
   out["environment"] = to_json(r.environment);
   return dump(out);
 }
+
+std::string report_json_schema() { return std::string(reporting::embedded_files().front().second); }
 
 }  // namespace mcompress

@@ -100,6 +100,8 @@ std::string inspected_layers(const InspectReport& r) {
                        {"bytes", true},
                        {"zeros", true},
                        {"distinct", true},
+                       {"bits", true},
+                       {"bound", true},
                        {"MACs", true}});
   const size_t shown = std::min(r.layers.size(), kMostRows);
   for (size_t i = 0; i < shown; ++i) {
@@ -108,6 +110,8 @@ std::string inspected_layers(const InspectReport& r) {
                    shape_text(layer.weight_shape), escape(layer.type), format_bytes(layer.bytes),
                    share_text(layer.sparsity),
                    layer.distinct > 0 ? format_count(layer.distinct) : escape("> 65,536"),
+                   fmt::format("{:.2f}", layer.stored_bits),
+                   layer.distinct > 0 ? fmt::format("{:.2f}", layer.entropy_bits) : "",
                    layer.macs > 0 ? format_large_count(layer.macs) : ""});
   }
   return table.render() + rest_of(r.layers.size());

@@ -99,6 +99,8 @@ void write_layers(TerminalWriter& out, const InspectReport& r) {
                    {"bytes", Align::kRight},
                    {"zeros", Align::kRight},
                    {.title = "distinct", .align = Align::kRight, .give_up = 2},
+                   {"bits", Align::kRight},
+                   {.title = "bound", .align = Align::kRight, .give_up = 2},
                    {.title = "MACs", .align = Align::kRight, .give_up = 3},
                    {.title = "", .give_up = 1}});
   for (const InspectLayer& layer : r.layers) {
@@ -109,6 +111,8 @@ void write_layers(TerminalWriter& out, const InspectReport& r) {
                    {format_bytes(layer.bytes)},
                    {share_text(layer.sparsity)},
                    {layer.distinct > 0 ? format_count(layer.distinct) : "> 65,536"},
+                   {fmt::format("{:.2f}", layer.stored_bits)},
+                   {layer.distinct > 0 ? fmt::format("{:.2f}", layer.entropy_bits) : ""},
                    {layer.macs > 0 ? format_large_count(layer.macs) : ""},
                    {layer.shared ? "shared" : ""}});
   }

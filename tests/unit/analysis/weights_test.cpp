@@ -20,6 +20,11 @@ TEST(WeightFigures, CountsZerosDistinctValuesAndRange) {
   EXPECT_NEAR(figures.sparsity(), 2.0 / 7, 1e-12);
 }
 
+TEST(WeightFigures, EntropyOfItsValues) {
+  const std::vector<float> values{0, 0, -0.0F, 0, 1, 1, 2, 3};
+  EXPECT_DOUBLE_EQ(analysis::weight_figures(Tensor::from(Shape{8}, values)).entropy_bits, 1.75);
+}
+
 TEST(WeightFigures, GivesUpOnDistinctValuesPastTheLimit) {
   std::vector<float> values(70000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);

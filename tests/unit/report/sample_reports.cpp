@@ -156,9 +156,12 @@ InspectReport sample_inspect() {
            {"FusedMatMul", "com.microsoft", 1}};
   r.precision = {{"float", 210, 2'700'000, 10'800'000}, {"int64", 96, 310, 2'480}};
   r.layers = {
-      {"/conv1", "Conv", "c1", "w1", {16, 3, 3, 3}, "float", 1728, 0, 430, 4'147'200, false},
-      {"", "MatMul", "m_out", "w2", {120, 6625}, "codebook 16 x float", 397'564, 0.25, 16, 0, true},
-      {"/neck/fc", "Gemm", "g", "w3", {120, 240}, "float", 115'200, 0.00002, 0, 28'800, false}};
+      {"/conv1", "Conv", "c1", "w1", {16, 3, 3, 3}, "float", 1728, 0, 430, 4'147'200, false, 32,
+       8.74},
+      {"", "MatMul", "m_out", "w2", {120, 6625}, "codebook 16 x float", 397'564, 0.25, 16, 0, true,
+       4.0007, 3.62},
+      {"/neck/fc", "Gemm", "g", "w3", {120, 240}, "float", 115'200, 0.00002, 0, 28'800, false, 32,
+       0}};
   r.environment = environment();
   r.warnings = {"declared shape of output \"softmax_11.tmp_0\" is not what the runtime gives"};
   return r;
