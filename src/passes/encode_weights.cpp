@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <tuple>
@@ -34,6 +35,11 @@ namespace mcompress::passes {
 namespace {
 
 using ValueKey = std::pair<const Graph*, std::string>;
+
+/// What unfolding a chain costs while a session opens, measured on 1 to 134 M weights
+/// (algorithms.md section 4): time a weight, and memory at its peak over the dense tensor's.
+constexpr double kUnfoldNanoseconds = 40;
+constexpr double kUnfoldMemory = 5;
 
 /// Where sparse forms begin (CumSum), and what the opset is raised to for them.
 constexpr int64_t kSparseOpset = 11;
@@ -124,6 +130,7 @@ class EncodeWeights : public Pass {
 
   bool run(Model& model, PassContext& context) override {
     limits_.opset = model.opset();
+    unfolded_ = largest_ = 0;
     limits_.forms.clear();
     for (const std::string& name : forms_) limits_.forms.push_back(*forms::parse_form(name));
     bool changed = false;
@@ -138,12 +145,22 @@ class EncodeWeights : public Pass {
       context.progress().advance();
     }
     context.progress().end();
+    report_loading(context);
     emitters_.clear();
     encoded_.clear();
     return changed;
   }
 
  private:
+  /// A prediction: the report's load time and memory are measured.
+  void report_loading(PassContext& context) const {
+    if (unfolded_ == 0) return;
+    const double seconds = kUnfoldNanoseconds * 1e-9 * static_cast<double>(unfolded_);
+    const double bytes = kUnfoldMemory * static_cast<double>(largest_);
+    context.count("load time more, microseconds predicted", std::llround(seconds * 1e6));
+    context.count("load memory at the peak, bytes predicted", std::llround(bytes));
+  }
+
   /// Constants to look at; `layers_` knows which layers they belong to.
   std::vector<ValueRef> select(Model& model, PassContext& context) {
     layers_.clear();
@@ -250,6 +267,8 @@ class EncodeWeights : public Pass {
                                                end.name(), forms::form_name(choice->encoding.kind)));
     }
     encoded_[content_key] = end;
+    unfolded_ += value.count();
+    largest_ = std::max<uint64_t>(largest_, value.byte_size());
     context.count("tensors encoded");
     context.count("bytes saved", static_cast<int64_t>(plain - choice->bytes));
     context.count(fmt::format("stored as {}", forms::form_name(form->kind)));
@@ -288,6 +307,8 @@ class EncodeWeights : public Pass {
   bool raise_opset_ = true;
 
   forms::EncodingLimits limits_;
+  int64_t unfolded_ = 0;   ///< elements of all chains
+  uint64_t largest_ = 0;   ///< bytes of the largest tensor that one unfolds to
   std::map<ValueKey, std::vector<Layer>> layers_;
   std::map<Graph*, forms::Emitter> emitters_;
   std::map<std::tuple<const Graph*, DataType, Shape, support::Hash128>, ValueRef> encoded_;

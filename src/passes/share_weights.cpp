@@ -164,7 +164,9 @@ class ShareWeights : public LayerPass {
     std::vector<std::vector<float>> parts;
     for (const Layer& layer : layers) parts.push_back(editor_.read(layer).to_float());
     const std::vector<std::span<const float>> views(parts.begin(), parts.end());
-    if (!parts.empty()) common_ = numerics::cluster_values(views, {values_ + 1, true, method_});
+    int most = values_;
+    for (const std::vector<float>& part : parts) most = std::max(most, codes(part));
+    if (!parts.empty()) common_ = numerics::cluster_values(views, {most, true, method_});
     common_.has_zero_code = true;
     if (common_.values.empty() || common_.values.front() != 0) {
       common_.values.insert(common_.values.begin(), 0.0F);
