@@ -132,12 +132,13 @@ class QuantizeWeights : public LayerPass {
                         std::to_string(kLeastOpset) + ": export the model with a newer one");
     }
     editor_ = analysis::WeightEditor(selected);
+    const quantization::CostModel costs(context.target(), context.costs());
     for (const Layer& layer : selected) {
       std::optional<int64_t> rows;
       if (context.has_runtime()) {
         rows = quantization::product_rows(context.types(model).find(layer.node.input(0)));
       }
-      add_to_plan(layer, rows);
+      add_to_plan(layer, rows, costs);
     }
     if (needs_moments()) quantize_by_moments(model, context, selected);
     require_dequantize(model, context);
@@ -196,7 +197,8 @@ class QuantizeWeights : public LayerPass {
     return forms::fits_row_table(layer.outputs, wanted) ? wanted : 8;
   }
 
-  Form wanted_form(const Layer& layer, const std::optional<int64_t>& rows) const {
+  Form wanted_form(const Layer& layer, const std::optional<int64_t>& rows,
+                   const quantization::CostModel& costs) const {
     const bool per_row = granularity_ == Granularity::kChannel && form_ != FormChoice::kScaled;
     if (layer.kind == LayerKind::kEmbedding) return per_row ? Form::kRows : Form::kFolded;
     if (form_ == FormChoice::kScaled) return Form::kFolded;
@@ -207,12 +209,15 @@ class QuantizeWeights : public LayerPass {
     }
     // Only a Mul of its own has room for the scales of inputs.
     if (options_.method == WeightMethod::kAwq) return Form::kFolded;
-    return fuses && quantization::is_faster_as_nbits(layer, rows) ? Form::kFused : Form::kFolded;
+    const int bits = options_.bits == WeightBits::k4 ? 4 : 8;
+    const bool faster = fuses && quantization::is_faster_as_nbits(layer, rows, bits, costs);
+    return faster ? Form::kFused : Form::kFolded;
   }
 
-  void add_to_plan(const Layer& layer, const std::optional<int64_t>& rows) {
+  void add_to_plan(const Layer& layer, const std::optional<int64_t>& rows,
+                   const quantization::CostModel& costs) {
     Plan plan;
-    plan.form = wanted_form(layer, rows);
+    plan.form = wanted_form(layer, rows, costs);
     const auto [known, is_new] = plans_.emplace(key_of(layer), plan);
     if (is_new) {
       first_[key_of(layer)] = layer;

@@ -15,6 +15,7 @@
 #include "pipeline/measure.h"
 #include "pipeline/run_costs.h"
 #include "pipeline/step_runner.h"
+#include "recipe/curves.h"
 #include "recipe/layer_plan.h"
 #include "search/sensitivity.h"
 #include "support/did_you_mean.h"
@@ -75,11 +76,11 @@ std::string name_of(const StepSpec& step) {
   return std::isdigit(static_cast<unsigned char>(bits[0])) != 0 ? "int" + bits : bits;
 }
 
-/// Composite steps flattened: a layer is changed once, in the last round's way.
-void flatten(const std::vector<StepSpec>& steps, std::vector<StepSpec>& all) {
+/// Composite steps flattened: a layer is changed once, as in the last round.
+void flatten(const std::vector<StepSpec>& steps, std::vector<StepSpec>& all, int rounds = 1) {
   for (const StepSpec& step : steps) {
-    if (!step.pass.empty()) all.push_back(step);
-    flatten(step.steps, all);
+    if (!step.pass.empty()) all.push_back(resolve_curves(step, rounds - 1, rounds));
+    flatten(step.steps, all, std::max(1, step.repeat));
   }
 }
 

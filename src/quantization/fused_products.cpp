@@ -54,9 +54,10 @@ std::optional<int64_t> product_rows(const ValueType& input) {
   return rows;
 }
 
-bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows) {
-  if (!rows || *rows > 8) return false;
-  return layer.weight_count() >= int64_t{1} << (*rows <= 2 ? 17 : 19);
+bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows, int bits,
+                        const CostModel& costs) {
+  const auto form = bits == 4 ? forms::LayerForm::kWeightOnly4 : forms::LayerForm::kWeightOnly8;
+  return rows && costs.relative_time(form, layer, *rows) < 1;
 }
 
 }  // namespace mcompress::quantization

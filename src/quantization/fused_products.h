@@ -6,6 +6,7 @@
 
 #include "mcompress/layer.h"
 #include "mcompress/value_types.h"
+#include "quantization/costs.h"
 
 namespace mcompress::quantization {
 
@@ -16,8 +17,10 @@ bool becomes_nbits(const Layer& layer);
 /// Rows of the product for one sample; nothing where more than the first dimension is open.
 std::optional<int64_t> product_rows(const ValueType& input);
 
-/// Measured for 4 bits (blocks of 32 and of 128) and 8 bits: from 2^17 weights on with up to 2 rows,
-/// from 2^19 on with up to 8; smaller weights or more rows are slower than float, by up to twice.
-bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows);
+/// By the costs, for 4 or 8 bits. Built in: from 2^17 weights on with up to 2 rows, from 2^19 on with
+/// up to 8 (blocks of 32 and of 128); smaller weights or more rows are slower than float, by up to
+/// twice. False where the rows are not known.
+bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows, int bits,
+                        const CostModel& costs);
 
 }  // namespace mcompress::quantization

@@ -92,7 +92,7 @@ Model twin_model() {
     g (float[2,3] x) => (float[2,3] y)
     <float[3,4] a1 = {1,5,-3,2, 0,2,7,-1, 4,-2,1,3}, float[4,3] b1 = {1,2,0, -3,1,5, 2,2,-4, 6,-1,1},
      float[3,4] a2 = {5,2,1,-3, 2,-1,0,7, -2,3,4,1}, float[4,3] b2 = {-3,1,5, 6,-1,1, 1,2,0, 2,2,-4},
-     float[4,3] t = {1,0,4, 5,2,-2, -3,7,1, 2,-1,3}> {
+     float[3,4] c = {1,2,3,4, 0,-1,5,2, 7,1,-2,3}, float[4,3] t = {1,0,7, 2,-1,1, 3,5,-2, 4,2,3}> {
       h1 = MatMul(x, a1)
       r1 = Relu(h1)
       y1 = MatMul(r1, b1)
@@ -101,7 +101,7 @@ Model twin_model() {
       r2 = Relu(h2)
       y2 = MatMul(r2, b2)
       n2 = Softmax(y2)
-      q = MatMul(n2, a1)
+      q = MatMul(n2, c)
       y = MatMul(q, t)
     })");
 }
@@ -368,16 +368,24 @@ TEST_F(RecipeKeys, KeysOfTheFile) {
 }
 
 TEST_F(RecipeKeys, OneLineOfACostTable) {
-  const auto table = [&](const std::string& name, int in_int8) {
+  const auto recipe = [&](const std::string& layer, const std::string& form, int nanoseconds,
+                          const std::string& step) {
+    const std::string file = std::to_string(nanoseconds) + ".json";
     testing::write_bytes(
-        path(name),
-        "{\"schema\": \"mcompress-costs\", \"schema_version\": 1, \"cpu\": \"\", "
-        "\"instruction_sets\": \"\", \"runtime\": \"1\", \"threads\": 1, \"nanoseconds\": {\n"
-        "\"Conv 32x16x3x3 rows 64: float\": 900000,\n\"Conv 32x16x3x3 rows 64: static int8\": " +
-            std::to_string(in_int8) + "}}");
-    return kData + std::string("steps: [{quantize-static: {effort: quick}}]\ncosts: ") + name + "\n";
+        path(file),
+        R"({"schema": "mcompress-costs", "schema_version": 1, "cpu": "", "instruction_sets": "",
+            "runtime": "1", "threads": 1, "nanoseconds": {")" +
+            layer + R"(: float": 90000, ")" + layer + ": " + form +
+            "\": " + std::to_string(nanoseconds) + "}}");
+    return fmt::format("{}steps: [{}]\ncosts: {}\nencode: false\n", kData, step, file);
   };
-  expect_effect(table("fast.json", 1000), table("slow.json", 800000000));
+  const auto line_decides = [&](const std::string& layer, const std::string& form,
+                                const std::string& step) {
+    expect_effect(recipe(layer, form, 1000, step), recipe(layer, form, 80000000, step));
+  };
+  line_decides("Conv 32x16x3x3 rows 64", "static int8", "{quantize-static: {effort: quick}}");
+  line_decides("MatMul 512x64 rows 1", "dynamic int8", "{quantize-dynamic: {min-macs: 0}}");
+  line_decides("MatMul 96x10 rows 1", "8-bit weights", "quantize-weights");
 }
 
 TEST_F(RecipeKeys, LinesOfAPlan) {

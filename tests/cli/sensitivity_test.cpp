@@ -68,6 +68,18 @@ TEST_F(CliSensitivity, AsJson) {
   EXPECT_EQ(json.at("layers")[0].at("changes")[0].at("choice"), "int8-weights");
 }
 
+TEST_F(CliSensitivity, ARepeatCountsAsItsLastRound) {
+  testing::write_bytes(path("repeat.yaml"),
+                       "data: {calibration: {random: 30}}\nsteps:\n  - repeat: 3\n    steps: "
+                       "[{prune-magnitude: {sparsity: {from: 0.2, to: 0.75}}}]\n");
+  const testing::CliResult result =
+      run({"sensitivity", "m.onnx", "-r", "repeat.yaml", "--json", "--by", "block"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_THAT(json.at("choices")[0].at("options"), HasSubstr("sparsity: 0.75"));
+  EXPECT_GT(json.at("layers")[0].at("changes")[0].at("damage"), 0);
+}
+
 TEST_F(CliSensitivity, SaysWhatIsWrong) {
   testing::CliResult result =
       run({"sensitivity", "m.onnx", "-r", "r.yaml", "--options", "int9"});
