@@ -62,14 +62,24 @@ MinMax Histogram::add_sampled(std::span<const float> values, size_t most) {
   // for a small batch clearing them would cost more.
   std::vector<uint32_t> scratch;
   if (std::min(values.size(), most) >= kLargeBatch) scratch.resize(2 * places_.size(), 0);
+  const int64_t odd_before = places_.back();
+  int64_t counted = 0;
   MinMax batch;
   const size_t every = most == 0 ? 1 : (values.size() + most - 1) / most;
   if (every > 1) {
     // Runs of a few cache lines, so that what is left out need not be read twice.
     batch = min_max(values);
     if (batch.abs_max() > 0) grow(batch.abs_max(), scratch);
-    for (size_t begin = 0; begin < values.size(); begin += kRun * every) {
-      count_places(values.subspan(begin, std::min(kRun, values.size() - begin)), scratch);
+    // Anywhere within their share, and elsewhere in each batch: places at equal distances would be
+    // those of the same few channels in every sample.
+    uint64_t state = static_cast<uint64_t>(count_);
+    for (size_t share = 0; share < values.size(); share += kRun * every) {
+      state = state * 6364136223846793005U + 1442695040888963407U;
+      const size_t begin = share + kRun * static_cast<size_t>((state >> 33) % every);
+      if (begin >= values.size()) continue;
+      const auto run = values.subspan(begin, std::min(kRun, values.size() - begin));
+      count_places(run, scratch);
+      counted += static_cast<int64_t>(run.size());
     }
   } else {
     // A piece is still in the first cache when it is read again.
@@ -78,11 +88,12 @@ MinMax Histogram::add_sampled(std::span<const float> values, size_t most) {
       const MinMax extent = min_max(piece);
       if (extent.abs_max() > limit_) grow(extent.abs_max(), scratch);
       count_places(piece, scratch);
+      counted += static_cast<int64_t>(piece.size());
       extend(batch, extent);
     }
   }
   flush(scratch);
-  count_ = total(places_) - places_.back();
+  count_ += counted - (places_.back() - odd_before);
   extend(extent_, batch);
   return batch;
 }
