@@ -31,6 +31,17 @@ Json numeric(const OptionInfo& info, const char* type) {
   return schema;
 }
 
+/// A word such as 8 is a number to YAML, and text where it is quoted.
+Json words_and_numbers(const std::vector<std::string>& words) {
+  Json values = Json::array();
+  for (const std::string& word : words) {
+    if (!word.empty() && word.find_first_not_of("0123456789") == std::string::npos)
+      values.push_back(std::stoi(word));
+    values.push_back(word);
+  }
+  return values;
+}
+
 Json option_type(const OptionInfo& info) {
   using Type = OptionInfo::Type;
   switch (info.type) {
@@ -41,7 +52,7 @@ Json option_type(const OptionInfo& info) {
     case Type::kNumber:
       return numeric(info, "number");
     case Type::kEnum:
-      return {{"enum", info.choices}};
+      return {{"enum", words_and_numbers(info.choices)}};
     case Type::kString:
     case Type::kFile:
       return {{"type", "string"}};
