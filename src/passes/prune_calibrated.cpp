@@ -14,7 +14,8 @@
 //
 // sparsity: auto finds each layer's share of `budget`: its loss is solved for on some outputs at
 // several sparsities (and, with codebook: auto, sizes of the codebook), weighed by what noise of that
-// layer does to the model's outputs, and set against the bits of the smallest stored form.
+// layer does to the model's outputs, and set against the bits of the smallest stored form. scope:
+// global does the same with the number of weights that stay.
 //
 // Refuses: quantized weights, weights that unselected nodes read too, layers that are no matrix
 // (embeddings, recurrent, stacks), values in subgraphs, NaN, N:M with fewer than M channels.
@@ -43,6 +44,7 @@ using numerics::ObsLayer;
 using quantization::LayerFit;
 
 enum class Method { kObs, kWanda };
+enum class Scope { kLocal, kGlobal };
 enum class MissingData { kFail, kSkip };
 
 /// What a layer is compressed to.
@@ -90,6 +92,8 @@ class PruneCalibrated : public LayerPass {
           "Part of the weights that becomes zero; auto: each layer's own by budget, else 0.5",
           {"auto"})
         .range(0, 1);
+    o.add("scope", scope_, {{"local", Scope::kLocal}, {"global", Scope::kGlobal}},
+          "That part of each layer, or of all layers together, shared out by what each would lose");
     o.add("budget", budget_, "Size of the file that sparsity: auto shares out: 80 kB, or 10 %");
     o.add("pattern", pattern_, "unstructured, or N:M such as 2:4, which says the sparsity");
     o.add("method", method_, {{"obs", Method::kObs}, {"wanda", Method::kWanda}},
@@ -115,6 +119,9 @@ class PruneCalibrated : public LayerPass {
       return "pattern '" + pattern_ + "' is none of unstructured and N:M (2:4)";
     }
     if (n_of_m && sparsity_) return "pattern " + pattern_ + " says the sparsity; leave sparsity out";
+    if (scope_ == Scope::kGlobal && (n_of_m || !budget_.empty())) {
+      return "scope: global shares out a sparsity; leave it out with a pattern or a budget";
+    }
     if (!budget_.empty()) {
       std::string problem;
       if (sparsity_ || n_of_m) return "budget is for sparsity: auto";
@@ -150,7 +157,7 @@ class PruneCalibrated : public LayerPass {
         refused_[layer.output] = why;
       }
     }
-    if (!budget_.empty()) choose_targets(model, context, layers);
+    if (!budget_.empty() || scope_ == Scope::kGlobal) choose_targets(model, context, layers);
     const auto reasons = context.calibration().moments(
         model, layers, [&](size_t i, std::span<const LayerMoments> groups) {
           try {
@@ -375,7 +382,8 @@ class PruneCalibrated : public LayerPass {
         const double density = 1 - s;
         const double bits = numerics::stored_bits(layer.weight_count(), density, values) + kFormBits +
                             32.0 * values;
-        curve.options.push_back({bits, energy > 0 ? rounded.error() / energy : 0});
+        const double cost = budget_.empty() ? density * static_cast<double>(layer.weight_count()) : bits;
+        curve.options.push_back({cost, energy > 0 ? rounded.error() / energy : 0});
         curve.targets.push_back({s, values});
       }
     }
@@ -408,6 +416,7 @@ class PruneCalibrated : public LayerPass {
       own_bits += static_cast<double>(layers[i].weight_count()) *
                   static_cast<double>(data_type_bits(editor_.read(layers[i]).type()));
     }
+    if (budget_.empty()) return share_out_sparsity(layers, curves, units);
     const Limit limit = *parse_limit("size", budget_, nullptr);
     const auto file_bits = static_cast<double>(model.file_size()) * 8;
     const double total =
@@ -425,7 +434,29 @@ class PruneCalibrated : public LayerPass {
     }
   }
 
+  /// scope: global. Steps are coarse: what the choice leaves of the allowed weights goes to the layers
+  /// that are pruned, in proportion.
+  void share_out_sparsity(const std::vector<Layer>& layers, const std::vector<Curve>& curves,
+                          const std::vector<std::vector<numerics::BudgetOption>>& units) {
+    double all = 0;
+    for (const Layer& layer : layers) all += static_cast<double>(layer.weight_count());
+    const double allowed = all * (1 - sparsity_.value_or(0.5));
+    const std::vector<size_t> chosen = numerics::allocate_budget(units, allowed);
+    double dense = 0, pruned = 0;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const Target& target = targets_[layers[i].output] = curves[i].targets[chosen[i]];
+      (target.sparsity > 0 ? pruned : dense) += units[i][chosen[i]].cost;
+    }
+    if (!(pruned > 0)) return;
+    for (const Layer& layer : layers) {
+      Target& target = targets_[layer.output];
+      if (target.sparsity == 0) continue;
+      target.sparsity = std::max(0.0, 1 - (1 - target.sparsity) * (allowed - dense) / pruned);
+    }
+  }
+
   std::optional<double> sparsity_;
+  Scope scope_ = Scope::kLocal;
   std::string budget_;
   std::string pattern_ = "unstructured";
   Method method_ = Method::kObs;

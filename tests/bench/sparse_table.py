@@ -74,7 +74,7 @@ def sparsity_part(runner, models, limit):
         base = score(model, samples)
         results = [runner.run(model, f"{name}-{kind}", steps(step), calib) for kind, step in
                    [("magnitude", "prune-magnitude: {sparsity: 0.8, scope: global}"),
-                    ("calibrated", "prune-calibrated: {sparsity: 0.8}")]]
+                    ("calibrated", "prune-calibrated: {sparsity: 0.8, scope: global}")]]
         theirs, ours = (lost(base, score(path, samples)) for path in results)
         rows.append(ratio_row(name, ours, theirs, 0.5))
     return "## 80 % sparsity, points lost\n\n" + bench.markdown(

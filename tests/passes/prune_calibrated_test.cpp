@@ -146,6 +146,14 @@ TEST(PruneCalibrated, ABudgetIsSharedOut) {
   EXPECT_NE(impossible.outcome.warnings[0].find("cannot be reached"), std::string::npos);
 }
 
+TEST(PruneCalibrated, ASparsityOfAllLayersIsSharedOut) {
+  const Solved solved(Options{{"sparsity", "0.6"}, {"scope", "global"}});
+  const int64_t conv = zeros_of(solved.model, "cw"), gemm = zeros_of(solved.model, "gw"),
+                product = zeros_of(solved.model, "mw");
+  EXPECT_NEAR(static_cast<double>(conv + gemm + product), 0.6 * (144 + 512 + 192), 2);
+  EXPECT_NE(conv, std::lround(0.6 * 144));
+}
+
 TEST(PruneCalibrated, WithoutDataItFailsOrIsLeftOut) {
   Model model = network();
   EXPECT_THROW(run_pass("prune-calibrated", model), Error);
