@@ -217,6 +217,8 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"prune-calibrated.sparsity", step("prune-calibrated", "sparsity: 0.25", "sparsity: 0.75")},
       {"prune-calibrated.budget",
        {"prune-calibrated: {budget: 30 %}", "prune-calibrated: {budget: 60 %}"}},
+      {"prune-calibrated.scope", step("prune-calibrated", "sparsity: 0.6, scope: local",
+                                      "sparsity: 0.6, scope: global")},
       {"prune-calibrated.pattern",
        step("prune-calibrated", "pattern: \"2:4\"", "pattern: \"1:4\"")},
       {"prune-calibrated.method", step("prune-calibrated", "method: obs", "method: wanda")},
