@@ -191,8 +191,8 @@ def foreign_part(runner, models, _limit):
         onnx.save(pruned, source)
         small = runner.run(source, name + "-foreign-small", "smallest")
         x = np.random.default_rng(1).standard_normal((4, 1, 28, 28)).astype(np.float32)
-        same = all(np.array_equal(bench.open_session(source, False).run(None, {"input": x[i:i + 1]})[0],
-                                  bench.open_session(small, False).run(None, {"input": x[i:i + 1]})[0])
+        same = all(np.array_equal(bench.open_session(source).run(None, {"input": x[i:i + 1]})[0],
+                                  bench.open_session(small).run(None, {"input": x[i:i + 1]})[0])
                    for i in range(4))
         factor = os.path.getsize(source) / os.path.getsize(small)
         rows.append([name, f"{factor:.1f} x", "yes" if same else "no", "" if same and factor >= 7 else "not met"])
