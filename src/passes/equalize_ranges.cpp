@@ -38,6 +38,7 @@ using quantization::ScaleGraph;
 
 constexpr double kDefaultBalance = 0.7, kWeightsOnlyBalance = 0.5;
 constexpr double kLeastChange = 1.05;   // between the smallest and the largest factor
+constexpr double kLeastGain = 0.8;      // of the expected noise; below, the estimate may err
 constexpr double kWorthNoise = 0.0005;  // of the outputs' variance: below, 8 bits do no harm
 constexpr double kWorthRatio = 0.5;
 
@@ -180,7 +181,7 @@ class EqualizeRanges final : public Pass {
     const std::vector<double> ones(factors.size(), 1.0);
     const double before = quantization::expected_noise(statistics, readers, ones);
     const double after = quantization::expected_noise(statistics, readers, factors);
-    if (one.activations.empty()) return after < before;
+    if (one.activations.empty()) return after < kLeastGain * before;
     return before > kWorthNoise && after < kWorthRatio * before;
   }
 
