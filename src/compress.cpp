@@ -337,12 +337,25 @@ class Run {
                                                                  : Validate::kLayers;
   }
 
+  /// Sessions of huge models take longer than all the rest and as much memory as the model is large:
+  /// they are opened only where a limit asks for it.
+  bool opens_whole_sessions() const {
+    if (validate() != Validate::kLayers) return true;
+    return std::any_of(recipe_.constraints.begin(), recipe_.constraints.end(),
+                       [](const LimitSpec& limit) {
+                         return limit.quantity == "latency" || limit.quantity == "memory";
+                       });
+  }
+
   void write_and_measure() {
     check_interrupt();
     const auto data = roles_.any();
-    if (runs_ && validate() != Validate::kNone) {
-      report_.validation = validate_final(*options_.runtime, *model_, data.get(), sample_,
-                                          validate() == Validate::kFull ? kValidationSamples : 1);
+    if (runs_ && validate() == Validate::kLayers) {
+      report_.validation =
+          validate_layers(*options_.runtime, *model_, context_->types(*model_));
+    } else if (runs_ && validate() == Validate::kFull) {
+      report_.validation =
+          validate_final(*options_.runtime, *model_, data.get(), sample_, kValidationSamples);
     }
     model_->save(output_path_, options_.save);
     Model written = Model::load(output_path_);
@@ -370,9 +383,12 @@ class Run {
                      .types = &types_,
                      .decisions = &decisions_,
                      .steps = &report_.steps,
-                     .runtime = runs_ && options_.measure_layers ? options_.runtime.get() : nullptr,
+                     .runtime = runs_ && options_.measure_layers && opens_whole_sessions()
+                                    ? options_.runtime.get()
+                                    : nullptr,
                      .data = roles_.any().get(),
-                     .sample = sample_});
+                     .sample = sample_,
+                     .read_weights = opens_whole_sessions()});
     judge_constraints();
   }
 
@@ -383,6 +399,12 @@ class Run {
       report_.metric_drop = figures_.metric->drop.drop;
       report_.metric_drop_low = figures_.metric->drop.low;
       report_.metric_drop_high = figures_.metric->drop.high;
+    }
+    if (!opens_whole_sessions()) {
+      report_.warnings.push_back(
+          "latency, memory and layers were not measured, as the model is large: --validate full "
+          "does");
+      return;
     }
     if (options_.measure_latency && sample_) {
       try {

@@ -105,6 +105,7 @@ std::optional<Layer> embedding(const NodeRef& node) {
   }
   const int64_t axis = node.attribute("axis", int64_t{0});
   if (axis != 0 && axis != -2) return std::nullopt;
+  if (layer->weight_shape[1] == 1) return std::nullopt;  // scales of the rows of a quantized table
   set_axes(*layer, 1, 0);
   return layer;
 }

@@ -203,11 +203,18 @@ Tensor QuantizedWeight::dequantized() const {
   const std::span<const float> scale = scales.as<float>();
   const std::vector<int64_t> zero =
       zero_points ? zero_points->to_int64() : std::vector<int64_t>(scale.size(), 0);
-  const std::vector<int64_t> q = codes.to_int64();
   const ScaleIndex index(codes.shape(), scales.shape(), axis, block);
-  for (size_t i = 0; i < q.size(); ++i) {
-    const size_t s = index(static_cast<int64_t>(i));
-    out[i] = static_cast<float>(q[i] - zero[s]) * scale[s];
+  const auto fill = [&](auto q) {
+    for (size_t i = 0; i < q.size(); ++i) {
+      const size_t s = index(static_cast<int64_t>(i));
+      out[i] = static_cast<float>(q[i] - zero[s]) * scale[s];
+    }
+  };
+  if (codes.type() == DataType::kInt8) {
+    fill(codes.as<int8_t>());
+  } else {
+    const std::vector<int64_t> wide = codes.to_int64();
+    fill(std::span(wide));
   }
   if (input_scales) multiply_inputs(*this, out);
   return shape.empty() ? result : result.reshaped(shape);

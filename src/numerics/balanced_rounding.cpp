@@ -2,6 +2,7 @@
 #include "numerics/balanced_rounding.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -14,7 +15,7 @@ constexpr int64_t kTaskElements = int64_t{1} << 18;
 /// Columns of a matrix that are worked on together: as many floats as a cache line holds.
 constexpr int64_t kTileColumns = 16;
 
-size_t to_size(int64_t value) { return static_cast<size_t>(value); }
+constexpr size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
 /// One channel, its values one after the other: `errors` = weight / scale - code.
 class Balancer {
@@ -84,13 +85,16 @@ void balance_columns(std::span<const float> weights, ChannelLayout layout,
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t start = tile * kTileColumns;
       const int64_t columns = std::min(kTileColumns, layout.channels - start);
+      std::array<Channel, to_size(kTileColumns)> channels;
       for (int64_t c = 0; c < columns; ++c) {
-        const Channel channel = channel_at(scales, zero_points, start + c);
-        const float* w = weights.data() + start + c;
-        const int8_t* q = stored.data() + start + c;
-        float* out = errors.data() + to_size(c) * rows;
-        for (size_t r = 0; r < rows; ++r, w += layout.channels, q += layout.channels) {
-          out[r] = *w * channel.inverse - (static_cast<float>(*q) - channel.zero_point);
+        channels[to_size(c)] = channel_at(scales, zero_points, start + c);
+      }
+      // Along the rows, as the weights lie in memory; turned on the way.
+      for (size_t r = 0; r < rows; ++r) {
+        const size_t from = r * to_size(layout.channels) + to_size(start);
+        for (size_t c = 0; c < to_size(columns); ++c) {
+          const float code = static_cast<float>(stored[from + c]) - channels[c].zero_point;
+          errors[c * rows + r] = weights[from + c] * channels[c].inverse - code;
         }
       }
       for (int64_t c = 0; c < columns; ++c) {

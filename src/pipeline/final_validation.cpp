@@ -3,6 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+
+#include "analysis/extract.h"
+#include "forms/stored_form.h"
+#include "mcompress/layer.h"
+#include "pipeline/data_roles.h"
 
 namespace mcompress {
 namespace {
@@ -77,6 +83,45 @@ std::string validate_final(RuntimeService& runtime, const Model& written, const 
   }
   return "a fresh session with optimizations on and off: cosine down to " + std::to_string(least) +
          " on " + on_samples + ", as integer kernels round differently than their float emulation";
+}
+
+std::string validate_layers(RuntimeService& runtime, Model& written, const ValueTypes& types) {
+  if (const auto why = runtime.load_error(written)) {
+    throw Error(ErrorCode::kBug, "the model does not load: " + *why)
+        .hint("report this with the model and the recipe");
+  }
+  std::map<std::string, Layer> smallest;
+  for (const Layer& layer : find_layers(written)) {
+    const auto form = forms::recognise(layer.weight);
+    if (!form) continue;
+    std::string kind = layer.node.op() + ' ' + std::string(forms::form_name(form->kind));
+    if (form->inner) kind += ' ' + std::string(forms::form_name(*form->inner));
+    const auto known = smallest.try_emplace(kind, layer).first;
+    if (layer.weight_count() < known->second.weight_count()) known->second = layer;
+  }
+  double least = 1;
+  size_t run = 0;
+  for (const auto& [kind, layer] : smallest) {
+    std::vector<NodeRef> nodes = forms::recognise(layer.weight)->nodes;
+    std::reverse(nodes.begin(), nodes.end());
+    nodes.push_back(layer.node);
+    const auto alone = analysis::extract_chain(written, nodes, types);
+    const auto feeds = alone ? sample_feeds(*alone, nullptr) : std::nullopt;
+    if (!feeds) continue;
+    Feeds waves = *feeds;
+    for (NamedTensor& feed : waves) {
+      if (feed.tensor.type() != DataType::kFloat) continue;
+      const std::span<float> values = feed.tensor.mutate_as<float>();
+      for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i * 7 + 1));
+    }
+    const auto on = runtime.open(*alone)->run(waves);
+    const auto off = runtime.open(*alone, {.optimize = false})->run(waves);
+    least = std::min(least, compare(layer.output, on[0], off[0], 0));
+    ++run;
+  }
+  return "it loads; " + std::to_string(run) + " of " + std::to_string(smallest.size()) +
+         " kinds of stored layers give the same alone with optimizations on and off" +
+         (least < kExpectedCosine ? " (cosine down to " + std::to_string(least) + ")" : "");
 }
 
 }  // namespace mcompress

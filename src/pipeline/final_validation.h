@@ -17,4 +17,8 @@ namespace mcompress {
 std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
                            const std::optional<Feeds>& sample, size_t samples);
 
+/// For models that are too large to be opened twice: one model of each kind of layer whose weight is
+/// stored in a form (operator and form, the smallest such weight), run with optimizations on and off.
+std::string validate_layers(RuntimeService& runtime, Model& written, const ValueTypes& types);
+
 }  // namespace mcompress

@@ -2,6 +2,7 @@
 #include "pipeline/layer_table.h"
 
 #include <algorithm>
+#include <set>
 
 #include "analysis/cost.h"
 #include "analysis/weights.h"
@@ -52,7 +53,35 @@ std::map<std::string, std::vector<Layer>> successors(Model& after,
   return result;
 }
 
-void describe_weight(const Layer& layer, const std::vector<Layer>& now, LayerReport& row) {
+/// Bits of the constants behind a value that is no layer any more: rows of a quantized table, products
+/// of integers, MatMulNBits, an integer LSTM.
+double rewritten_bits(Model& after, const std::string& output) {
+  static const std::set<std::string> kSteps{"Add", "Cast",   "Concat",        "Div",        "Gather",
+                                            "Mod", "Mul",    "Sub",           "MatMulNBits",
+                                            "MatMulInteger", "DynamicQuantizeLSTM"};
+  std::vector<ValueRef> open{after.graph().find(output)};
+  std::set<std::string> seen;
+  double bits = 0;
+  while (!open.empty()) {
+    const ValueRef value = open.back();
+    open.pop_back();
+    const NodeRef node = value ? value.producer() : NodeRef();
+    if (!node || !kSteps.contains(node.op())) continue;
+    for (int i = 0; i < node.input_count(); ++i) {
+      const ValueRef input = node.input(i);
+      if (!input || !seen.insert(input.name()).second) continue;
+      if (input.is_constant() || forms::recognise(input)) {
+        bits += stored_bits(input);
+      } else if (node.op() != "Gather" && node.domain().empty()) {
+        open.push_back(input);
+      }
+    }
+  }
+  return bits;
+}
+
+void describe_weight(const Layer& layer, const std::vector<Layer>& now, const LayerTableInputs& in,
+                     LayerReport& row) {
   row.bits_before =
       stored_bits(layer.weight) / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   row.bytes_before = static_cast<uint64_t>(stored_bits(layer.weight) / 8);
@@ -60,13 +89,14 @@ void describe_weight(const Layer& layer, const std::vector<Layer>& now, LayerRep
   analysis::WeightFigures total;
   for (const Layer& part : now) {
     bits += stored_bits(part.weight);
-    const auto tensor = forms::constant_or_form(part.weight);
+    const auto tensor = in.read_weights ? forms::constant_or_form(part.weight) : std::nullopt;
     if (!tensor) continue;
     const auto figures = analysis::weight_figures(*tensor);
     total.count += figures.count;
     total.nonzeros += figures.nonzeros;
     total.distinct = std::max(total.distinct, figures.distinct);
   }
+  if (now.empty()) bits = rewritten_bits(*in.after, layer.output);
   row.bytes_after = static_cast<uint64_t>(bits / 8);
   row.bits_after = bits / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   row.sparsity = total.sparsity();
@@ -171,7 +201,7 @@ std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
                             part.weight_input == layer.weight_input;
                    });
     }
-    describe_weight(layer, parts, row);
+    describe_weight(layer, parts, in, row);
     row.macs = in.types != nullptr ? analysis::node_macs(layer.node, *in.types) : 0;
     describe_history(in, row);
     if (const auto t = times_before.find(layer.output); t != times_before.end()) {

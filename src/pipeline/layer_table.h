@@ -23,6 +23,7 @@ struct LayerTableInputs {
   RuntimeService* runtime = nullptr;               ///< null: no times, no signal-to-noise
   const Dataset* data = nullptr;                   ///< for signal-to-noise; may be null
   std::optional<Feeds> sample;                     ///< for times
+  bool read_weights = true;  ///< false: no sparsity and no distinct values
 };
 
 /// One row for each layer of the input model (product.md section 5): what it is, what became of it,
