@@ -85,8 +85,7 @@ class Calibrating {
   }
 
   CalibrateResult run() {
-    roles_ = open_roles(recipe_, fed_inputs(model_),
-                        decides_by_metric(recipe_) ? Deciding::kRecipe : Deciding::kNothing);
+    roles_ = open_roles(recipe_, fed_inputs(model_), deciding());
     if (!roles_.calibration && options_.merge.empty()) {
       throw Error(ErrorCode::kUsage, "there is no calibration data")
           .hint("give some with --data FILE, or tables to merge with --merge TABLE");
@@ -112,17 +111,30 @@ class Calibrating {
   }
 
  private:
+  /// As a run of the recipe does: what is held out there is held out here.
+  Deciding deciding() const {
+    if (decides_by_metric(recipe_)) return Deciding::kRecipe;
+    return some_pass_judges(recipe_.steps) ? Deciding::kPasses : Deciding::kNothing;
+  }
+
+  static bool some_pass_judges(const std::vector<StepSpec>& steps) {
+    return std::any_of(steps.begin(), steps.end(), [](const StepSpec& step) {
+      return step.pass.empty() ? some_pass_judges(step.steps)
+                               : builtin_passes().create(step.pass)->info().needs.judge;
+    });
+  }
+
   void run_steps() {
     const auto any = roles_.any();
     PassContext::Services services;
     services.runtime = options_.runtime;
-    if (roles_.calibration) {
+    if (roles_.calibration && !options_.table_alone) {
       services.calibration = make_calibration(options_.runtime, roles_.calibration,
                                               options_.threads, options_.progress);
     }
     services.opset = make_opset_service();
     services.progress = options_.progress;
-    if (any) services.sample = sample_feeds(model_, any.get());
+    if (any && !options_.table_alone) services.sample = sample_feeds(model_, any.get());
     services.target.kind = recipe_.target;
     services.seed = recipe_.seed;
     services.threads = options_.threads;

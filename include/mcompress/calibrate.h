@@ -23,6 +23,8 @@ struct CalibrateOptions {
   size_t budget_bytes = size_t{32} << 20;
   /// Every floating value, not only those that integer kernels read and write.
   bool all_values = false;
+  /// The table is for runs without data: the steps before get none either.
+  bool table_alone = false;
   /// Tables of the same model whose statistics are added; without calibration data they are all.
   std::vector<std::filesystem::path> merge;
 };

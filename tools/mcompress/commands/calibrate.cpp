@@ -34,7 +34,7 @@ struct CalibrateCommand {
   std::string method = "mse", percentile = "99.99";
   std::vector<std::string> merge;
   int bits = 8, memory = 32;
-  bool symmetric = false, all = false, force = false, json = false;
+  bool symmetric = false, all = false, alone = false, force = false, json = false;
   ModelOptions models;
   RecipeOptions recipes;
   OutputOptions output;
@@ -55,6 +55,9 @@ void CalibrateCommand::declare(Arguments& arguments) {
       "-r,--recipe", recipe,
       "Run the steps before the first one that takes a table first: the table is for that state",
       "RECIPE");
+  arguments.flag("--table-alone", alone,
+                 "The table is for runs without data: the steps before get none either; else they "
+                 "get it, and a run with the table needs the same data where they use it");
   recipes.declare_data(arguments, kRole);
   arguments.choice("--method", method,
                    "How ranges are chosen; auto: per value, the least error at the output of the "
@@ -79,7 +82,7 @@ void CalibrateCommand::declare(Arguments& arguments) {
   output.declare(arguments);
   arguments.footer(
       "Examples:\n"
-      "  mcompress calibrate model.onnx -r int8 --data calib.npz -o table.json\n"
+      "  mcompress calibrate model.onnx -r int8 --table-alone --data calib.npz -o table.json\n"
       "  mcompress run model.onnx -r int8 --set quantize-static.table=table.json\n"
       "  mcompress calibrate model.onnx -r int8 --merge a.json --merge b.json -o both.json\n"
       "Exit codes: 0 done, 2 usage, 3 recipe, 4 model, 5 data or table, 6 runtime.");
@@ -90,6 +93,7 @@ CalibrateOptions CalibrateCommand::options() const {
   result.threads = models.thread_count();
   result.freeze_inputs = models.freeze_inputs;
   result.all_values = all;
+  result.table_alone = alone;
   result.budget_bytes = static_cast<size_t>(memory) << 20;
   for (const auto& [name, value] : kMethods) {
     if (name == method) result.ranges.method = value;
