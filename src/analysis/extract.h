@@ -27,10 +27,11 @@ struct Extracted {
 /// of `model` and have no bodies. Constants are copied, so keep large ones out.
 Extracted extract_constant_nodes(const Model& model, std::span<const NodeRef> nodes);
 
-/// A model of its own that computes what `nodes` do, in order: values that they read and that are no
-/// constants are its inputs, with the types of `types` (open dimensions 1); the output of the last
-/// node is read by an Identity that leaves the model. Constants are copied. The default domain is of
-/// opset 13 at least, nodes are not adapted. Empty where an input is not float or of unknown shape.
+/// A model of its own that computes what `nodes` do, in order: values that they read and that are
+/// no constants are its inputs, with the types of `types` (open dimensions 1); the output of the
+/// last node is read by an Identity that leaves the model. Constants are copied. The default domain
+/// is of opset 13 at least, nodes are not adapted. Empty where an input is not float or of unknown
+/// shape.
 std::optional<Model> extract_chain(const Model& model, std::span<const NodeRef> nodes,
                                    const ValueTypes& types);
 

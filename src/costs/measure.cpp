@@ -52,8 +52,8 @@ bool is_fused_integer(const std::string& op) {
          op.find("MaxPool") != std::string::npos;
 }
 
-/// The least time of each node over several profiles of one Run: a mean would hold whatever else the
-/// machine did.
+/// The least time of each node over several profiles of one Run: a mean would hold whatever else
+/// the machine did.
 std::vector<NodeProfile> least_profile(RuntimeService& runtime, const Model& model,
                                        const Feeds& feeds) {
   std::vector<NodeProfile> least = runtime.profile(model, feeds, 1);

@@ -11,15 +11,15 @@
 namespace mcompress::costs {
 
 struct Measured {
-  size_t units = 0;      ///< that were measured now, each in all its forms
-  size_t unmeasured = 0; ///< whose shapes are not known or whose cut-out does not run
+  size_t units = 0;       ///< that were measured now, each in all its forms
+  size_t unmeasured = 0;  ///< whose shapes are not known or whose cut-out does not run
 };
 
 /// Adds to `table` what the units of `model` (quantization/units.h) cost in each of their forms, as
-/// far as it is not there: each unit cut out into a model of its own, all its forms interleaved, the
-/// least of many Runs in one thread, less what a Run costs that computes nothing. Inside, the time
-/// is shared out by the runtime's profile: what only stands there because the unit is alone (layout
-/// changes at its edges) is no part of it, and what Q and DQ cost is an entry of its own.
+/// far as it is not there: each unit cut out into a model of its own, all its forms interleaved,
+/// the least of many Runs in one thread, less what a Run costs that computes nothing. Inside, the
+/// time is shared out by the runtime's profile: what only stands there because the unit is alone
+/// (layout changes at its edges) is no part of it, and what Q and DQ cost is an entry of its own.
 Measured measure_costs(Model& model, const ValueTypes& types, RuntimeService& runtime,
                        const Target& target, Progress& progress, CostTable& table);
 

@@ -31,7 +31,8 @@ std::vector<NodeRef> nodes_of(const Unit& unit, const Unit* before) {
 quantization::ValueParams params_for(const std::vector<Unit>& units) {
   quantization::ValueParams params;
   for (const Unit& unit : units) {
-    for (const auto& input : unit.inputs) params.try_emplace(input, numerics::QuantParams{kScale, 128});
+    for (const auto& input : unit.inputs)
+      params.try_emplace(input, numerics::QuantParams{kScale, 128});
     if (!quantization::leaves_int8(unit)) continue;
     params[unit.output] = {kScale, unit.activation ? 0 : 128};
   }
@@ -45,7 +46,8 @@ quantization::ValueParams params_for(const std::vector<Unit>& units) {
 /// Integers of -8..7 in the layout [inputs, outputs], which ones does not matter.
 forms::QuantizedWeight codes_for(const Layer& layer) {
   std::vector<int8_t> codes(static_cast<size_t>(layer.weight_count()));
-  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(static_cast<int>(i * 7 % 16) - 8);
+  for (size_t i = 0; i < codes.size(); ++i)
+    codes[i] = static_cast<int8_t>(static_cast<int>(i * 7 % 16) - 8);
   const std::vector<float> scales(static_cast<size_t>(layer.outputs), kScale);
   forms::QuantizedWeight weight;
   weight.codes = Tensor::from<int8_t>({layer.inputs, layer.outputs}, codes);
@@ -71,11 +73,10 @@ void emit_product(const Unit& unit, LayerForm form) {
     if (node.has_attribute("transB")) graph.remove_attribute(node, "transB");
     return;
   }
-  const ValueRef y =
-      form == LayerForm::kDynamicInt8
-          ? forms::emit_dynamic(graph, "w", node.input(0), weight, bias, node)
-          : forms::emit_nbits(graph, "w", node.input(0), forms::pack_nbits(weight, 4, kBlock), bias,
-                              node);
+  const ValueRef y = form == LayerForm::kDynamicInt8
+                         ? forms::emit_dynamic(graph, "w", node.input(0), weight, bias, node)
+                         : forms::emit_nbits(graph, "w", node.input(0),
+                                             forms::pack_nbits(weight, 4, kBlock), bias, node);
   graph.replace_uses(node.output(0), y);
   graph.erase(node);
 }

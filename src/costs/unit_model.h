@@ -27,8 +27,7 @@ struct UnitModel {
 /// around it, for products also with dynamic quantization and with weights of 8 and 4 bits. Empty
 /// where its inputs' shapes are not known. `before`: the unit that a MaxPool follows.
 std::vector<UnitModel> unit_models(const Model& model, const ValueTypes& types,
-                                   const quantization::Unit& unit,
-                                   const quantization::Unit* before, RuntimeService& runtime,
-                                   const Target& target);
+                                   const quantization::Unit& unit, const quantization::Unit* before,
+                                   RuntimeService& runtime, const Target& target);
 
 }  // namespace mcompress::costs

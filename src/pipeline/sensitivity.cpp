@@ -126,8 +126,8 @@ class Choices {
       if (has_option(passes_, step.pass, named.option)) {
         set_option(step, named.option, named.value);
       } else if (named.value != "8") {
-        throw Error(ErrorCode::kUsage, fmt::format("--options {}: {} has no '{}'", name,
-                                                   named.pass, named.option));
+        throw Error(ErrorCode::kUsage,
+                    fmt::format("--options {}: {} has no '{}'", name, named.pass, named.option));
       }
       return step;
     }
@@ -164,8 +164,7 @@ std::shared_ptr<const Dataset> some_of(const std::shared_ptr<const Dataset>& dat
   if (data->size() <= count) return data;
   std::vector<size_t> indices(count);
   for (size_t i = 0; i < count; ++i) indices[i] = i * data->size() / count;
-  return subset(data, std::move(indices),
-                fmt::format("{} of {}", count, data->description()));
+  return subset(data, std::move(indices), fmt::format("{} of {}", count, data->description()));
 }
 
 class Finder {
@@ -198,8 +197,7 @@ class Finder {
     for (const search::Choice& choice : choices_) {
       const ConfigValue& options = choice.step.options;
       const bool has_some = options.kind == ConfigValue::Kind::kMap;
-      report_.choices.push_back(
-          {choice.name, choice.step.pass, has_some ? one_line(options) : ""});
+      report_.choices.push_back({choice.name, choice.step.pass, has_some ? one_line(options) : ""});
     }
   }
 
@@ -281,8 +279,7 @@ class Finder {
     EvaluatorOptions evaluating;
     evaluating.metric = recipe_.metric;
     evaluating.threads = options_.threads;
-    const auto evaluator =
-        make_evaluator(options_.runtime, data_, loaded_.model, evaluating);
+    const auto evaluator = make_evaluator(options_.runtime, data_, loaded_.model, evaluating);
     report_.metric_reason = evaluator->reason();
     report_.metric = to_figure(evaluator->metric(), evaluator->baseline().value);
     const quantization::CostModel costs(context_->target(), context_->costs());

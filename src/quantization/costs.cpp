@@ -30,7 +30,7 @@ constexpr double kRowProductFloat = 0.060;  // few rows: the weight is read for 
 constexpr double kRowProductInt8 = 0.022;
 constexpr double kProductFloat = 0.024;
 constexpr double kProductInt8 = 0.0058;
-constexpr double kPacked = 0.5;         // an element of a matrix that is computed, packed for a product
+constexpr double kPacked = 0.5;  // an element of a matrix that is computed, packed for a product
 constexpr double kProductOutput = 0.30;  // integers to float, an element
 constexpr double kDynamicInput = 0.45;   // the range of an element, and its integer
 constexpr double kGroupedInt8 = 3.4;     // over float
@@ -155,7 +155,8 @@ double CostModel::convolution(LayerForm form, const Layer& layer, int64_t rows) 
                          : macs * kFloatMac * padding_waste(layer.outputs));
   if (form == LayerForm::kFloat) return in_float;
   if (form == LayerForm::kDequantizeEachRun) return in_float * kDequantizedConv;
-  // Integer convolutions with a dynamic range are many times slower; transposed ones have no kernel.
+  // Integer convolutions with a dynamic range are many times slower; transposed ones have no
+  // kernel.
   if (form != LayerForm::kStaticInt8 || layer.kind == LayerKind::kConvTranspose) return kNever;
   if (depthwise) {
     return kNode + elements * kDepthwiseInt8Element + macs * kDepthwiseInt8Mac * integer_slowdown_;
@@ -176,19 +177,23 @@ double CostModel::product(LayerForm form, const Layer& layer, int64_t rows) cons
   const double inputs = static_cast<double>(layer.inputs) * static_cast<double>(rows);
   const bool few = rows <= kFewRows;
   const double in_float = kNode + macs * (few ? kRowProductFloat : kProductFloat);
-  const double in_int8 =
-      kNode + macs * (few ? kRowProductInt8 : kProductInt8) * integer_slowdown_ +
-      outputs * kProductOutput;
+  const double in_int8 = kNode + macs * (few ? kRowProductInt8 : kProductInt8) * integer_slowdown_ +
+                         outputs * kProductOutput;
   const bool is_product = layer.kind == LayerKind::kMatMul || layer.kind == LayerKind::kGemm;
   if (form == LayerForm::kFloat) return in_float;
   if (form == LayerForm::kDequantizeEachRun) return in_float * kDequantizedProduct;
   if (!is_product) return kNever;
   switch (form) {
-    case LayerForm::kStaticInt8: return in_int8;
-    case LayerForm::kDynamicInt8: return in_int8 + inputs * kDynamicInput;  // in the same kernel
-    case LayerForm::kWeightOnly8: return in_float * nbits_over_float(8, layer.weight_count(), rows);
-    case LayerForm::kWeightOnly4: return in_float * nbits_over_float(4, layer.weight_count(), rows);
-    default: return kNever;
+    case LayerForm::kStaticInt8:
+      return in_int8;
+    case LayerForm::kDynamicInt8:
+      return in_int8 + inputs * kDynamicInput;  // in the same kernel
+    case LayerForm::kWeightOnly8:
+      return in_float * nbits_over_float(8, layer.weight_count(), rows);
+    case LayerForm::kWeightOnly4:
+      return in_float * nbits_over_float(4, layer.weight_count(), rows);
+    default:
+      return kNever;
   }
 }
 
@@ -199,9 +204,9 @@ UnitCost CostModel::matrices(const Unit& unit) const {
   // The right side is packed anew in every Run.
   const double packed = macs / rows * kPacked;
   const bool few = unit.rows <= kFewRows;
-  return {kNode + macs * (few ? kRowProductFloat : kProductFloat),
-          kNode + macs * (few ? kRowProductInt8 : kProductInt8) * integer_slowdown_ + output +
-              packed};
+  return {
+      kNode + macs * (few ? kRowProductFloat : kProductFloat),
+      kNode + macs * (few ? kRowProductInt8 : kProductInt8) * integer_slowdown_ + output + packed};
 }
 
 double CostModel::quantize(int64_t elements, bool spatial) const {

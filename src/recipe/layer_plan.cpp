@@ -91,7 +91,8 @@ void Binder::bind_plan(const ConfigValue& value, Recipe& recipe) {
   for (const ConfigValue::Entry& entry : layers.map) {
     const std::string choice = entry.value.kind == Kind::kScalar ? entry.value.scalar : "";
     if (std::find(names.begin(), names.end(), choice) == names.end()) {
-      report(entry.value.where, fmt::format("plan: unknown choice '{}' of layer '{}'", choice, entry.key),
+      report(entry.value.where,
+             fmt::format("plan: unknown choice '{}' of layer '{}'", choice, entry.key),
              did_you_mean(choice, names));
       continue;
     }

@@ -13,8 +13,9 @@
 ///       "/conv1/Conv": float     # int8: 12.3 dB, -0.8 pt, saves 1.2 kB
 ///       "/fc*": int8
 ///
-/// A choice is a pass with options, laid over those of the recipe's own step. `float` leaves a layer
-/// alone. Passes that some choice names act on the layers that the plan gives them and on no others.
+/// A choice is a pass with options, laid over those of the recipe's own step. `float` leaves a
+/// layer alone. Passes that some choice names act on the layers that the plan gives them and on no
+/// others.
 namespace mcompress::recipe {
 
 struct PlanChoice {

@@ -59,7 +59,8 @@ std::string render_terminal(const SensitivityReport& r, const TerminalStyle& sty
   out.line(r.input + "  " + format_bytes(r.file_bytes), kStrong);
   for (const auto& [role, description] : r.data) out.line(role + ": " + description);
   if (r.metric) out.line(r.metric->name + ": " + metric_with_interval(*r.metric));
-  out.section(fmt::format("layers, the greatest damage first ({} samples)", format_count(r.samples)));
+  out.section(
+      fmt::format("layers, the greatest damage first ({} samples)", format_count(r.samples)));
   TextTable table({{"layer", Align::kLeft, true, 14},
                    {"change"},
                    {"damage", Align::kRight},
@@ -111,8 +112,7 @@ std::string render_markdown(const SensitivityReport& r) {
     }
   }
   out.section("Layers, the greatest damage first", table.render());
-  if (rows > kMostRows)
-    out.paragraph(fmt::format("{} more in the JSON report.", rows - kMostRows));
+  if (rows > kMostRows) out.paragraph(fmt::format("{} more in the JSON report.", rows - kMostRows));
   std::string warnings;
   for (const std::string& warning : r.warnings) warnings += "- " + escape(warning) + "\n";
   out.section("Warnings", warnings);

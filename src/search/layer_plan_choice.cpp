@@ -28,7 +28,8 @@ const SensitivityChange* chosen_of(const SensitivityLayer& layer) {
   return nullptr;
 }
 
-/// Of changes that save nearly as many bytes the one that saves the most time, while the budget lasts.
+/// Of changes that save nearly as many bytes the one that saves the most time, while the budget
+/// lasts.
 void prefer_faster(SensitivityReport& report) {
   for (SensitivityLayer& layer : report.layers) {
     for (const SensitivityChange& change : layer.changes) {

@@ -24,8 +24,8 @@ std::vector<Group> groups_of(const std::vector<Layer>& layers, bool by_block) {
   std::map<std::string, size_t> known;
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string name = by_block ? block_of(layers[i].name) : layers[i].name;
-    const auto [at, is_new] = by_block ? known.try_emplace(name, groups.size())
-                                       : std::pair(known.end(), true);
+    const auto [at, is_new] =
+        by_block ? known.try_emplace(name, groups.size()) : std::pair(known.end(), true);
     if (is_new) {
       groups.push_back({name, {i}});
     } else {
@@ -141,8 +141,8 @@ class Sensitivity {
     result.damage = damage.damage;
     result.sqnr_db = damage.sqnr_db;
     if (in_.evaluator != nullptr) {
-      const Comparison drop = in_.evaluator->compare(in_.evaluator->baseline(),
-                                                     in_.evaluator->evaluate(candidate));
+      const Comparison drop =
+          in_.evaluator->compare(in_.evaluator->baseline(), in_.evaluator->evaluate(candidate));
       result.metric_drop = drop.drop;
       result.metric_drop_low = drop.low;
       result.metric_drop_high = drop.high;
@@ -156,8 +156,8 @@ class Sensitivity {
     for (const size_t member : group.members) {
       const Layer& layer = layers_[member];
       const int64_t rows = rows_of(layer, types_);
-      nanoseconds += in_.costs->layer(LayerForm::kFloat, layer, rows) -
-                     in_.costs->layer(form, layer, rows);
+      nanoseconds +=
+          in_.costs->layer(LayerForm::kFloat, layer, rows) - in_.costs->layer(form, layer, rows);
     }
     return nanoseconds / 1e3;
   }
@@ -167,10 +167,10 @@ class Sensitivity {
   int64_t bytes_saved(Model candidate, const std::string& pass) const {
     const bool as_they_are =
         !in_.encode || (base_bytes_ >= kEncodeBelow && pass.starts_with("quantize-"));
-    return as_they_are ? static_cast<int64_t>(base_bytes_) -
-                             static_cast<int64_t>(candidate.file_size())
-                       : static_cast<int64_t>(encoded_base_bytes_) -
-                             static_cast<int64_t>(encoded_bytes(std::move(candidate)));
+    return as_they_are
+               ? static_cast<int64_t>(base_bytes_) - static_cast<int64_t>(candidate.file_size())
+               : static_cast<int64_t>(encoded_base_bytes_) -
+                     static_cast<int64_t>(encoded_bytes(std::move(candidate)));
   }
 
   uint64_t encoded_bytes(Model model) const {

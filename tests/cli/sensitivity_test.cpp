@@ -15,7 +15,8 @@ using ::testing::HasSubstr;
 void write_large_model(const std::filesystem::path& path) {
   const auto values = [](int count) {
     std::string text = "0.5";
-    for (int i = 1; i < count; ++i) text += ", " + std::to_string((i * 7919 % 10007) / 10007.0 - 0.5);
+    for (int i = 1; i < count; ++i)
+      text += ", " + std::to_string((i * 7919 % 10007) / 10007.0 - 0.5);
     return text;
   };
   test::parse_model("g (float[N,32] x) => (float[N,16] y) <float[32,32] w = {" + values(1024) +
@@ -48,8 +49,8 @@ TEST_F(CliSensitivity, GivesATableAndAPlanThatARecipeTakes) {
   ASSERT_THAT(plan, HasSubstr("\"MatMul:h\": int8-weights"));
   const auto output_with = [&](const std::string& text) {
     testing::write_bytes(path("plan.yaml"), text);
-    const auto ran = run({"run", "m.onnx", "-r", "r.yaml", "--set", "plan=plan.yaml", "-o",
-                          "out.onnx", "--force"});
+    const auto ran = run(
+        {"run", "m.onnx", "-r", "r.yaml", "--set", "plan=plan.yaml", "-o", "out.onnx", "--force"});
     EXPECT_EQ(ran.code, 0) << ran.err;
     return testing::read_bytes(path("out.onnx"));
   };
@@ -81,8 +82,7 @@ TEST_F(CliSensitivity, ARepeatCountsAsItsLastRound) {
 }
 
 TEST_F(CliSensitivity, SaysWhatIsWrong) {
-  testing::CliResult result =
-      run({"sensitivity", "m.onnx", "-r", "r.yaml", "--options", "int9"});
+  testing::CliResult result = run({"sensitivity", "m.onnx", "-r", "r.yaml", "--options", "int9"});
   EXPECT_EQ(result.code, 2);
   EXPECT_THAT(result.err, HasSubstr("unknown change 'int9'"));
   result = run({"sensitivity", "m.onnx", "-r", "r.yaml", "--tolerance", "much"});
@@ -102,8 +102,8 @@ TEST_F(CliSensitivity, SaysWhatIsWrong) {
 }
 
 TEST_F(CliSensitivity, CostsAreMeasuredOnceAndKept) {
-  testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml", "--costs", "costs.json", "-o",
-                                   "a.onnx"});
+  testing::CliResult result =
+      run({"run", "m.onnx", "-r", "r.yaml", "--costs", "costs.json", "-o", "a.onnx"});
   EXPECT_EQ(result.code, 3);
   EXPECT_THAT(result.err, HasSubstr("no such cost table"));
   result = run({"run", "m.onnx", "-r", "r.yaml", "--costs", "costs.json", "--measure", "-o",

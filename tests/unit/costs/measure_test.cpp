@@ -42,16 +42,26 @@ TEST(Measure, EveryUnitInEachOfItsForms) {
   const Measured measured = measure_costs(model, types, *runtime, {}, progress, table);
   EXPECT_EQ(measured.unmeasured, 0u);
   EXPECT_EQ(measured.units, 7u);  // the convolutions are alike
-  for (const char* const key :
-       {"Conv 16x16x1x1 rows 36: float", "Conv 16x16x1x1 rows 36: static int8",
-        "MaxPool 144 window 2x2 stride 2x2: float", "MaxPool 144 window 2x2 stride 2x2: static int8",
-        "Add 144: float", "Add 144: static int8",
-        "Mul 144: float", "Mul 144: static int8", "Concat 288 of 2: float",
-        "Concat 288 of 2: static int8", "MatMul of values 144 macs 432: float",
-        "MatMul of values 144 macs 432: static int8", "MatMul 144x8 rows 1: float",
-        "MatMul 144x8 rows 1: static int8", "MatMul 144x8 rows 1: dynamic int8",
-        "MatMul 144x8 rows 1: 8-bit weights", "MatMul 144x8 rows 1: 4-bit weights",
-        "QuantizeLinear 576 spatial", "DequantizeLinear 576 spatial", "QuantizeLinear 144"}) {
+  for (const char* const key : {"Conv 16x16x1x1 rows 36: float",
+                                "Conv 16x16x1x1 rows 36: static int8",
+                                "MaxPool 144 window 2x2 stride 2x2: float",
+                                "MaxPool 144 window 2x2 stride 2x2: static int8",
+                                "Add 144: float",
+                                "Add 144: static int8",
+                                "Mul 144: float",
+                                "Mul 144: static int8",
+                                "Concat 288 of 2: float",
+                                "Concat 288 of 2: static int8",
+                                "MatMul of values 144 macs 432: float",
+                                "MatMul of values 144 macs 432: static int8",
+                                "MatMul 144x8 rows 1: float",
+                                "MatMul 144x8 rows 1: static int8",
+                                "MatMul 144x8 rows 1: dynamic int8",
+                                "MatMul 144x8 rows 1: 8-bit weights",
+                                "MatMul 144x8 rows 1: 4-bit weights",
+                                "QuantizeLinear 576 spatial",
+                                "DequantizeLinear 576 spatial",
+                                "QuantizeLinear 144"}) {
     EXPECT_GT(table.find(key).value_or(0), 0) << key;
   }
   const size_t lines = table.entries().size();
@@ -66,12 +76,12 @@ TEST(Measure, EveryUnitInEachOfItsForms) {
 
 TEST(Measure, WhatHasNoShapeIsLeftOut) {
   Model model = test::parse_model(
-      "g (float[1,4,N,N] x) => (float[1,4,N,N] y) <float[4,4,1,1] w = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, "
+      "g (float[1,4,N,N] x) => (float[1,4,N,N] y) <float[4,4,1,1] w = {1, 0, 0, 0, 0, 1, 0, 0, 0, "
+      "0, "
       "1, 0, 0, 0, 0, 1}> {\n a = Conv(x, w)\n y = Sigmoid(a)\n}");
   CostTable table;
   Silent progress;
-  const auto measured =
-      measure_costs(model, ValueTypes(), *test::runtime(), {}, progress, table);
+  const auto measured = measure_costs(model, ValueTypes(), *test::runtime(), {}, progress, table);
   EXPECT_EQ(measured.units, 0u);
   EXPECT_TRUE(table.entries().empty());
 }

@@ -17,8 +17,10 @@ class Costs : public ::testing::Test {
  protected:
   /// The only layer of a model, its weight a zero constant of the shape.
   Layer layer(const std::string& node, const Shape& weight) {
-    model_ = model_from_text("<ir_version: 8, opset_import: [\"\" : 17]> g (float[N] x, float w) "
-                             "=> (float[M] y) { y = " + node + "(x, w) }");
+    model_ = model_from_text(
+        "<ir_version: 8, opset_import: [\"\" : 17]> g (float[N] x, float w) "
+        "=> (float[M] y) { y = " +
+        node + "(x, w) }");
     Graph& graph = model_->graph();
     graph.replace_uses(graph.find("w"), graph.add_constant("c", Tensor(DataType::kFloat, weight)));
     return find_layers(*model_).at(0);

@@ -84,7 +84,8 @@ TEST_F(LayerPlanTest, TheEffectiveRecipeNeedsNoPlan) {
   fs::remove(folder_ / "plan.yaml");
   const Recipe again = parse(written);
   ASSERT_EQ(again.steps.size(), recipe.steps.size());
-  for (size_t i = 0; i < again.steps.size(); ++i) EXPECT_EQ(again.steps[i].only, recipe.steps[i].only);
+  for (size_t i = 0; i < again.steps.size(); ++i)
+    EXPECT_EQ(again.steps[i].only, recipe.steps[i].only);
   EXPECT_FALSE(again.plan);
 }
 
@@ -96,8 +97,9 @@ TEST_F(LayerPlanTest, ProblemsHaveTheirPlace) {
               ElementsAre("plan.yaml:6:10: plan: unknown choice 'int88' of layer 'conv1'; did you "
                           "mean 'int8'?",
                           HasSubstr("plan.yaml:7:10: plan: unknown choice 'int2'")));
-  write_plan_file("choices:\n  int4: {quantize-weights: {bits: 14}}\n  int8: {quantise-static: {}}\n"
-                  "  fold: {fold-batch-norm: {}}\n  float: {quantize-static: {}}\nlayers: {}\n");
+  write_plan_file(
+      "choices:\n  int4: {quantize-weights: {bits: 14}}\n  int8: {quantise-static: {}}\n"
+      "  fold: {fold-batch-norm: {}}\n  float: {quantize-static: {}}\nlayers: {}\n");
   EXPECT_THAT(problems(kRecipe),
               ElementsAre(HasSubstr("plan.yaml:2:35: quantize-weights: 'bits' is 14"),
                           HasSubstr("plan.yaml:3:10: unknown pass 'quantise-static'"),

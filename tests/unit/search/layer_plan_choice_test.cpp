@@ -56,8 +56,8 @@ TEST(LayerPlanChoice, WhatSavesNoBytesIsNotChosen) {
 }
 
 TEST(LayerPlanChoice, TimeDecidesBetweenEqualSizes) {
-  const auto report = report_with(
-      1, {layer({change("int8-weights", 0.01, 100), change("int8", 0.02, 99, 7.0)})});
+  const auto report =
+      report_with(1, {layer({change("int8-weights", 0.01, 100), change("int8", 0.02, 99, 7.0)})});
   EXPECT_EQ(report.layers[0].chosen, "int8");
   EXPECT_EQ(report.planned_bytes_saved, 99);
   EXPECT_DOUBLE_EQ(report.planned_damage, 0.02);

@@ -29,7 +29,8 @@ Model with_bad_layer() {
   return test::parse_model(
       "g (float[2,16] x) => (float[2,8] y) <float[16,16] w1 = {" + weights(256, 0, 0) +
       "}, float[17,16] w2 = {" + weights(16, 1, 900) + ", " + weights(256, 0, 0) +
-      "}, float[16,8] w3 = {" + weights(128, 0, 0) + "}, float[2,1] none = {0, 0}> {\n"
+      "}, float[16,8] w3 = {" + weights(128, 0, 0) +
+      "}, float[2,1] none = {0, 0}> {\n"
       "# name a block/one\n# name b block/two\n# name y last\n"
       " a = MatMul(x, w1)\n r = Relu(a)\n c = Concat<axis = 1>(none, r)\n b = MatMul(c, w2)\n"
       " s = Relu(b)\n y = MatMul(s, w3)\n}");

@@ -36,8 +36,8 @@ struct SensitivityCommand {
 
 void SensitivityCommand::declare(Arguments& arguments) {
   arguments.text("MODEL", model, "ONNX model", "", true);
-  arguments.text("-r,--recipe", recipe,
-                 "Recipe whose lossy steps are tried on one layer at a time", "RECIPE", true);
+  arguments.text("-r,--recipe", recipe, "Recipe whose lossy steps are tried on one layer at a time",
+                 "RECIPE", true);
   arguments.text("-o,--output", plan,
                  "Write a plan: one line a layer, for people to edit and recipes to take "
                  "(plan: FILE)",
@@ -47,8 +47,10 @@ void SensitivityCommand::declare(Arguments& arguments) {
                  "What to try in place of the recipe's steps: int8, int8-dynamic, int8-weights, "
                  "int4, int3, int2, ternary, binary, or passes; with commas",
                  "NAMES");
-  arguments.choice("--by", by, "What is changed at a time; a block is what names share up to the "
-                   "last / or .", {"layer", "block"});
+  arguments.choice("--by", by,
+                   "What is changed at a time; a block is what names share up to the "
+                   "last / or .",
+                   {"layer", "block"});
   arguments.number("--samples", samples, "Samples to measure damage and metric on", 1,
                    kMostSamples);
   arguments.text("--tolerance", tolerance,
@@ -69,8 +71,7 @@ double SensitivityCommand::tolerance_value() const {
   char* end = nullptr;
   const double value = std::strtod(tolerance.c_str(), &end);
   if (!tolerance.empty() && *end == '\0' && std::isfinite(value) && value >= 0) return value;
-  throw Error(ErrorCode::kUsage,
-              "--tolerance: '" + tolerance + "' is no number of 0 or more");
+  throw Error(ErrorCode::kUsage, "--tolerance: '" + tolerance + "' is no number of 0 or more");
 }
 
 std::vector<std::string> SensitivityCommand::choices() const {
