@@ -36,7 +36,8 @@ class Relaxation {
     // The loss in units of the scale and of the energy of one input: then its gradient is of the
     // order of 1, whatever the layer.
     double energy = 0;
-    for (int64_t i = 0; i < layer.inputs; ++i) energy += layer.gram[to_size(i * (layer.inputs + 1))];
+    for (int64_t i = 0; i < layer.inputs; ++i)
+      energy += layer.gram[to_size(i * (layer.inputs + 1))];
     energy /= static_cast<double>(layer.inputs);
     const auto inputs = static_cast<double>(layer.inputs);
     for (double& n : normal_) n = n > 0 && energy > 0 ? 1 / (energy * n / inputs) : 0.0;
@@ -63,10 +64,10 @@ class Relaxation {
     for (int64_t i = 0; i < layer_.inputs; ++i) {
       for (int64_t j = 0; j < layer_.outputs; ++j) {
         const size_t at = to_size(i * layer_.outputs + j);
-        const double code = floor_[at] + (v_[at] >= 0 ? 1 : 0) +
-                            grid_.params(i, j, layer_).zero_point;
-        result[at] = static_cast<int8_t>(
-            std::clamp(code, double(grid_.range.min), double(grid_.range.max)));
+        const double code =
+            floor_[at] + (v_[at] >= 0 ? 1 : 0) + grid_.params(i, j, layer_).zero_point;
+        result[at] =
+            static_cast<int8_t>(std::clamp(code, double(grid_.range.min), double(grid_.range.max)));
       }
     }
     return result;
@@ -88,9 +89,7 @@ class Relaxation {
   }
 
   static double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
-  static double soft(double v) {
-    return std::clamp(sigmoid(v) * (kHigh - kLow) + kLow, 0.0, 1.0);
-  }
+  static double soft(double v) { return std::clamp(sigmoid(v) * (kHigh - kLow) + kLow, 0.0, 1.0); }
 
   // product_ = H (Q - W).
   void measure() {
@@ -109,8 +108,7 @@ class Relaxation {
     const double slope = (kHigh - kLow) * s * (1 - s);
     double gradient = 0;
     const bool inside = stretched > 0 && stretched < 1;
-    const double loss =
-        2 * scale_[at] * product_[at] * normal_[at % to_size(layer_.outputs)];
+    const double loss = 2 * scale_[at] * product_[at] * normal_[at % to_size(layer_.outputs)];
     if (inside) {
       gradient = loss;
       const double away = 2 * stretched - 1;

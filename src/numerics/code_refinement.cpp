@@ -19,7 +19,11 @@ class ColumnRefinement {
  public:
   ColumnRefinement(const LayerProblem& layer, const QuantGrid& grid, std::span<const double> energy,
                    int64_t output, std::span<double> gradient, std::span<int8_t> values)
-      : layer_(layer), grid_(grid), energy_(energy), output_(output), gradient_(gradient),
+      : layer_(layer),
+        grid_(grid),
+        energy_(energy),
+        output_(output),
+        gradient_(gradient),
         values_(values) {}
 
   // Returns whether a code changed.

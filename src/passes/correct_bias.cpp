@@ -82,8 +82,9 @@ class CorrectBias final : public Pass {
     const std::vector<Layer> layers = select(model, context);
     if (layers.empty()) return false;
     if (context.reference() == nullptr) {
-      context.warn("the model before quantization is not known: run it in one recipe with the step "
-                   "that quantizes");
+      context.warn(
+          "the model before quantization is not known: run it in one recipe with the step "
+          "that quantizes");
       return false;
     }
     const Model reference = context.reference()->clone();

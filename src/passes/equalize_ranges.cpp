@@ -185,8 +185,8 @@ class EqualizeRanges final : public Pass {
     return before > kWorthNoise && after < kWorthRatio * before;
   }
 
-  void report(PassContext& context, const ScaleGraph& graph,
-              const std::vector<Division>& divisions, const std::vector<Layer>& selected) const {
+  void report(PassContext& context, const ScaleGraph& graph, const std::vector<Division>& divisions,
+              const std::vector<Layer>& selected) const {
     std::vector<bool> in(graph.layers.size()), out(graph.layers.size());
     for (const Division& division : divisions) {
       for (const size_t i : division.scale_class->producers) out[i] = true;
@@ -216,7 +216,9 @@ class EqualizeRanges final : public Pass {
         continue;
       }
       context.decided(layer, {.method = "ranges equalized",
-                              .detail = in[i] && out[i] ? "both sides" : in[i] ? "input" : "output"});
+                              .detail = in[i] && out[i] ? "both sides"
+                                        : in[i]         ? "input"
+                                                        : "output"});
     }
   }
 

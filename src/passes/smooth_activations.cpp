@@ -70,9 +70,9 @@ class SmoothActivations final : public Pass {
     const ValueTypes types = context.sample_types(model);
     ScaleGraph graph = quantization::find_scale_classes(model, types, selected);
     const std::vector<size_t> usable = usable_classes(graph);
-    std::map<size_t, std::vector<double>> factors =
-        method_ == Method::kSmooth ? smooth(model, context, graph, usable)
-                                   : aware(model, context, graph, usable);
+    std::map<size_t, std::vector<double>> factors = method_ == Method::kSmooth
+                                                        ? smooth(model, context, graph, usable)
+                                                        : aware(model, context, graph, usable);
     std::erase_if(factors, [](const auto& one) {
       const auto [least, most] = std::minmax_element(one.second.begin(), one.second.end());
       return *most < kLeastChange * *least;

@@ -83,9 +83,8 @@ bool shift_codes(const Layer& layer, const ValueRef& old, const std::vector<int6
     graph.set_constant(old, tensor);
     return true;
   }
-  const ValueRef bias =
-      forms::emit_bias(graph, layer.output + "_bias", tensor,
-                       Tensor::from<float>({layer.outputs}, scales), layer.node);
+  const ValueRef bias = forms::emit_bias(graph, layer.output + "_bias", tensor,
+                                         Tensor::from<float>({layer.outputs}, scales), layer.node);
   graph.set_input(layer.node, layer.bias_input, bias);
   return true;
 }
@@ -123,8 +122,8 @@ bool shift_product(const Layer& layer, std::span<const float> shift) {
         analysis::make_floats(operand->constant.constant_type(), {layer.outputs}, values));
     return true;
   }
-  const ValueRef constant = graph.add_constant(
-      layer.output + "_bias", Tensor::from<float>({layer.outputs}, shift));
+  const ValueRef constant =
+      graph.add_constant(layer.output + "_bias", Tensor::from<float>({layer.outputs}, shift));
   const ValueRef output = layer.node.output(0);
   const std::vector<Use> readers = output.uses();
   const ValueRef sum = graph.insert({.op = "Add", .inputs = {output, constant}}).output();
@@ -215,8 +214,7 @@ std::string shift_obstacle(const Layer& layer) {
 }
 
 bool shift_output(const Layer& layer, std::span<const float> shift) {
-  const bool nothing =
-      std::all_of(shift.begin(), shift.end(), [](float s) { return s == 0.0F; });
+  const bool nothing = std::all_of(shift.begin(), shift.end(), [](float s) { return s == 0.0F; });
   if (nothing) return false;
   if (layer.kind == LayerKind::kMatMul) return shift_product(layer, shift);
   Graph& graph = layer.node.graph();
@@ -229,9 +227,9 @@ bool shift_output(const Layer& layer, std::span<const float> shift) {
     if (const auto scales = bias_scales(layer); !scales.empty()) {
       return shift_codes(layer, {}, std::vector<int64_t>(count, 0), scales, shift);
     }
-    graph.set_input(layer.node, layer.bias_input,
-                    graph.add_constant(layer.output + "_bias",
-                                       Tensor::from<float>({layer.outputs}, shift)));
+    graph.set_input(
+        layer.node, layer.bias_input,
+        graph.add_constant(layer.output + "_bias", Tensor::from<float>({layer.outputs}, shift)));
     return true;
   }
   auto values = *per_output(bias, layer.outputs, 0);

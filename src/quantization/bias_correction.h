@@ -31,9 +31,9 @@ int output_channel_axis(const Layer& layer, int rank);
 
 /// Why no constant can be added to the output of a layer, or "".
 std::string shift_obstacle(const Layer& layer);
-/// Adds a constant to each output channel: in the bias, which stays int32 with scale s_x * s_w where
-/// the layer runs in 8 bits, is made where there is none, and is copied where others read it; behind a
-/// MatMul in its Add. The layer must have no obstacle. Returns whether a bias changed.
+/// Adds a constant to each output channel: in the bias, which stays int32 with scale s_x * s_w
+/// where the layer runs in 8 bits, is made where there is none, and is copied where others read it;
+/// behind a MatMul in its Add. The layer must have no obstacle. Returns whether a bias changed.
 bool shift_output(const Layer& layer, std::span<const float> shift);
 
 }  // namespace mcompress::quantization

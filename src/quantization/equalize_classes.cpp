@@ -8,7 +8,6 @@
 
 #include "analysis/activations.h"
 #include "analysis/patterns.h"
-#include "mcompress/error.h"
 
 namespace mcompress::quantization {
 namespace {
@@ -361,97 +360,11 @@ class Finder {
   std::map<std::string, std::vector<Use>> activations_;
 };
 
-std::vector<double> inverse(const std::vector<double>& factors) {
-  std::vector<double> result;
-  for (const double f : factors) result.push_back(1 / f);
-  return result;
-}
-
-/// The shape in which one entry per channel broadcasts along the axis.
-Shape channel_shape(const ChannelLayout& layout) {
-  Shape shape(static_cast<size_t>(layout.rank - layout.axis), 1);
-  shape[0] = layout.channels;
-  return shape;
-}
-
-Tensor as_float(const Shape& shape, const std::vector<double>& values) {
-  return analysis::make_floats(DataType::kFloat, shape, values);
-}
-
-void divide_term(const ConstantTerm& term, const std::vector<double>& factors) {
-  const auto operand = constant_operand(term.node);
-  auto values = *analysis::read_floats(operand->constant);
-  const Shape old = operand->constant.constant_shape();
-  Shape shape = channel_shape(term.layout);
-  if (values.size() == 1) {
-    values.assign(factors.size(), values[0]);
-    if (old.size() > shape.size()) shape.insert(shape.begin(), old.size() - shape.size(), 1);
-  } else {
-    shape = old;
-  }
-  // Of x * c and x + c the constant is divided with the result; of x * c multiplied with x.
-  const bool is_division = term.node.is("Div");
-  const bool multiply = !term.is_sum && (term.variable_in != is_division);
-  for (size_t c = 0; c < values.size(); ++c) {
-    values[c] = multiply ? values[c] * factors[c] : values[c] / factors[c];
-  }
-  term.node.graph().set_constant_input(term.node, operand->constant_input,
-                                       as_float(shape, values));
-}
-
-void divide_norm(const NormTerm& norm, const std::vector<double>& factors) {
-  for (const int i : {1, 2}) {
-    const ValueRef constant = norm.node.input(i);
-    if (!constant) continue;
-    auto values = *analysis::read_floats(constant);
-    const Shape shape = constant.constant_shape();
-    for (size_t c = 0; c < values.size(); ++c) values[c] /= factors[c];
-    norm.node.graph().set_constant_input(norm.node, i, as_float(shape, values));
-  }
-}
-
-int give_true_values(const ScaleClass& scale_class, const std::vector<double>& factors) {
-  std::map<std::string, ValueRef> restored;
-  int added = 0;
-  for (const Use& use : scale_class.activations) {
-    const ValueRef value = use.node.input(use.input);
-    ValueRef& now = restored[value.name()];
-    Graph& graph = use.node.graph();
-    if (!now) {
-      const auto known = std::find_if(scale_class.values.begin(), scale_class.values.end(),
-                                      [&](const auto& v) { return v.name == value.name(); });
-      const ChannelLayout layout{known->axis + known->trailing + 1, known->axis,
-                                 scale_class.channels};
-      const ValueRef constant =
-          graph.add_constant(value.name() + "_scale", as_float(channel_shape(layout), factors));
-      now = graph.insert({.op = "Mul", .inputs = {value, constant}}, use.node).output();
-      ++added;
-    }
-    graph.set_input(use.node, use.input, now);
-  }
-  return added;
-}
-
 }  // namespace
 
 ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
                               const std::vector<Layer>& selected) {
   return Finder(model, types, selected).find();
-}
-
-int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
-                 const std::vector<double>& factors) {
-  analysis::ChannelAffine divided, multiplied;
-  divided.scale = inverse(factors);
-  multiplied.scale = factors;
-  const auto require = [](const std::string& why) {
-    if (!why.empty()) throw Error(ErrorCode::kBug, "a factor was refused after edits: " + why);
-  };
-  for (const size_t i : scale_class.producers) require(graph.layers[i].fold_after(divided));
-  for (const size_t i : scale_class.consumers) require(graph.layers[i].fold_before(multiplied));
-  for (const ConstantTerm& term : scale_class.terms) divide_term(term, factors);
-  for (const NormTerm& norm : scale_class.norms) divide_norm(norm, factors);
-  return give_true_values(scale_class, factors);
 }
 
 }  // namespace mcompress::quantization

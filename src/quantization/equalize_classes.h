@@ -15,7 +15,7 @@ namespace mcompress::quantization {
 struct ConstantTerm {
   NodeRef node;
   analysis::ChannelLayout layout;  ///< of the value on both sides
-  bool is_sum = false;   ///< its constant must be divided like the value; else it takes a factor in
+  bool is_sum = false;  ///< its constant must be divided like the value; else it takes a factor in
   bool variable_in = false;  ///< of a product: its variable is in the class
   bool result_in = false;    ///< of a product: its result is in the class
 };
@@ -33,7 +33,7 @@ struct ScaleClass {
   struct Value {
     std::string name;
     int axis = 1;
-    int trailing = 0;  ///< axes behind it
+    int trailing = 0;                                 ///< axes behind it
     bool enters_layer = false, leaves_layer = false;  ///< what 8 bits are for
   };
   std::vector<Value> values;

@@ -36,7 +36,8 @@ constexpr std::array<float, 5> kFewBitsFactors{1.0F, 0.8F, 0.9F, 1.12F, 1.25F};
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
 void require_matrix(const Layer& layer) {
-  if (std::string why = LayerMatrix::obstacle(layer); !why.empty()) throw Unsupported(std::move(why));
+  if (std::string why = LayerMatrix::obstacle(layer); !why.empty())
+    throw Unsupported(std::move(why));
 }
 
 /// What counts of the moments: all of them, or only what varies about the mean.
@@ -69,8 +70,8 @@ std::vector<float> importance_of(const Layer& layer, const LayerMatrix& matrix,
 }
 
 /// Scales, and the codes of rounding to nearest on them.
-RoundedWeight start(const Layer& layer, std::span<const float> weight, const RoundingOptions& options,
-                    std::span<const float> importance) {
+RoundedWeight start(const Layer& layer, std::span<const float> weight,
+                    const RoundingOptions& options, std::span<const float> importance) {
   numerics::WeightQuantOptions how{.range = options.range, .symmetric = options.symmetric};
   if (options.method != Rounding::kNearest) {
     how.clip = numerics::ClipSearch::kMse;
@@ -94,8 +95,8 @@ RoundedWeight start(const Layer& layer, std::span<const float> weight, const Rou
     // Clipping saturates weights, which the rule then cuts: the scales only get wider here.
     how.clip = numerics::ClipSearch::kNone;
     int64_t moved = 0;
-    quantized = numerics::quantize_in_pairs(weight, layout, analysis::reduction_layout(layer), how,
-                                            moved);
+    quantized =
+        numerics::quantize_in_pairs(weight, layout, analysis::reduction_layout(layer), how, moved);
   } else {
     quantized = numerics::quantize_weights(weight, layout, how);
   }
@@ -307,8 +308,7 @@ RoundedWeight round_weight(const Layer& layer, const Tensor& weight,
   for (const LayerMoments& group : moments) {
     grams.push_back(gram_of(group, options.bias_takes_mean));
   }
-  RoundedWeight result =
-      start(layer, values, options, importance_of(layer, matrix, grams));
+  RoundedWeight result = start(layer, values, options, importance_of(layer, matrix, grams));
   result.note = note_of(moments);
   if (options.method == Rounding::kMse) return result;
   const GroupProblems problems(layer, matrix, grams, options);

@@ -14,9 +14,9 @@ namespace mcompress::quantization {
 
 /// How the integers of a weight are chosen (algorithms.md section 3).
 enum class Rounding {
-  kNearest,   ///< the largest weight representable, each weight rounded by itself
-  kMse,       ///< scales of least squared error, by the energy of the inputs where moments are known
-  kGptq,      ///< the rest of an output's inputs makes up for what one of them loses
+  kNearest,  ///< the largest weight representable, each weight rounded by itself
+  kMse,      ///< scales of least squared error, by the energy of the inputs where moments are known
+  kGptq,     ///< the rest of an output's inputs makes up for what one of them loses
   kAdaptive,  ///< up or down, whichever together change the output least (AdaRound)
 };
 
@@ -64,7 +64,8 @@ struct RoundedWeight {
 RoundedWeight round_weight(const Layer& layer, const Tensor& weight,
                            std::span<const LayerMoments> moments, const RoundingOptions& options);
 
-/// The float weight that the codes stand for, in the layout of the layer. `block` as in the options.
+/// The float weight that the codes stand for, in the layout of the layer. `block` as in the
+/// options.
 std::vector<float> dequantized(const Layer& layer, const RoundedWeight& rounded, int64_t block = 0);
 
 /// |X (W - changed)|^2 / |X W|^2 over the rows behind the moments, all groups together.

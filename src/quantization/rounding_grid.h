@@ -42,8 +42,8 @@ class ScaleMap {
  private:
   int64_t groups_, inputs_, columns_, block_, blocks_;
   int64_t columns_per_channel_ = 1;
-  bool groups_share_ = false;    ///< ConvTranspose: one scale for a channel of all groups
-  bool outputs_first_ = false;   ///< of blocked scales
+  bool groups_share_ = false;   ///< ConvTranspose: one scale for a channel of all groups
+  bool outputs_first_ = false;  ///< of blocked scales
   size_t channels_ = 0;
 };
 

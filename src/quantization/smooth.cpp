@@ -39,8 +39,8 @@ std::vector<float> scaled(const Layer& layer, std::span<const float> weight,
 
 }  // namespace
 
-std::vector<double> smoothing_factors(std::span<const double> range,
-                                      std::span<const double> weight, double alpha) {
+std::vector<double> smoothing_factors(std::span<const double> range, std::span<const double> weight,
+                                      double alpha) {
   std::vector<double> factors(range.size(), 0.0);
   for (size_t j = 0; j < range.size(); ++j) {
     if (!(range[j] > 0)) continue;

@@ -15,8 +15,8 @@ inline constexpr int kSmoothSteps = 20;
 /// s_j = max|X_j|^a / max|W_j|^(1 - a) over all layers that read the class (SmoothQuant,
 /// arXiv:2211.10438), their geometric mean 1, none below a thousandth of the largest. `range` holds
 /// max|X_j|, `weight` max|W_j| in turn.
-std::vector<double> smoothing_factors(std::span<const double> range,
-                                      std::span<const double> weight, double alpha);
+std::vector<double> smoothing_factors(std::span<const double> range, std::span<const double> weight,
+                                      double alpha);
 
 /// s_j = rms(X_j)^r with r = step / kSmoothSteps (AWQ, arXiv:2306.00978), normalized likewise.
 std::vector<double> aware_factors(std::span<const double> mean_square, int step);

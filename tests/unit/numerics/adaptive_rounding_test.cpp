@@ -120,7 +120,8 @@ TEST(GptqInPairs, ObeysTheRuleAndMakesUpForIt) {
 }
 
 TEST(GptqInPairs, KnowsWhichTapsPair) {
-  // Even channels: channels 2i and 2i + 1 of one tap. Odd: all neighbours in the order tap, channel.
+  // Even channels: channels 2i and 2i + 1 of one tap. Odd: all neighbours in the order tap,
+  // channel.
   const auto even = pair_partners(4, 3);
   EXPECT_EQ(even[0 * 3 + 1], (std::array<int64_t, 2>{1 * 3 + 1, -1}));
   EXPECT_EQ(even[3 * 3 + 2], (std::array<int64_t, 2>{2 * 3 + 2, -1}));

@@ -25,9 +25,10 @@ struct Case {
   std::vector<LayerMoments> moments, held_out;
 
   Case(const std::string& node, const Shape& shape)
-      : model(model_from_text("<ir_version: 8, opset_import: [\"\" : 17]> g (float[N,M] x, float[N] "
-                              "w) => (float[N] y) { y = " +
-                              node + " }")) {
+      : model(
+            model_from_text("<ir_version: 8, opset_import: [\"\" : 17]> g (float[N,M] x, float[N] "
+                            "w) => (float[N] y) { y = " +
+                            node + " }")) {
     std::mt19937 engine(5);
     std::normal_distribution<float> normal(0.0F, 1.0F);
     std::vector<float> values(static_cast<size_t>(element_count(shape)));
@@ -138,7 +139,8 @@ TEST(RoundWeight, BlocksOfInputs) {
 // than a quarter.
 TEST(RoundWeight, GptqHoldsOnUnseenRows) {
   const Case c("MatMul(x, w)", {96, 48});
-  EXPECT_LT(c.error(with(Rounding::kGptq, 4), true), 0.6 * c.error(with(Rounding::kNearest, 4), true));
+  EXPECT_LT(c.error(with(Rounding::kGptq, 4), true),
+            0.6 * c.error(with(Rounding::kNearest, 4), true));
   EXPECT_LT(c.error(with(Rounding::kGptq, 2), true),
             0.25 * c.error(with(Rounding::kNearest, 2), true));
 }
@@ -189,8 +191,7 @@ TEST(RoundWeight, TheBiasTakesTheMean) {
     RoundingOptions options = with(Rounding::kGptq, 3);
     options.bias_takes_mean = bias_takes_mean;
     const auto changed = dequantized(c.layer, round_weight(c.layer, c.weight, c.moments, options));
-    const auto shift =
-        mean_output_shift(c.layer, c.weight.as<float>(), changed, c.moments);
+    const auto shift = mean_output_shift(c.layer, c.weight.as<float>(), changed, c.moments);
     EXPECT_EQ(shift.size(), 24U);
     double mean = 0;  // of the squared mean error of the outputs
     for (const float s : shift) mean += static_cast<double>(s) * s;
