@@ -162,6 +162,8 @@ class QuantizeWeights : public LayerPass {
     analysis::WeightEditor::erase_if_unread(layer.weight);
     context.decided(layer, {.method = method_name(plan.result->weight),
                             .detail = detail(form, plan.result->note)});
+    // The model has the integers now: what is kept of them would add up to its size.
+    if (--plan.readers == 0) plan.result->weight.codes = Tensor();
     return true;
   }
 
@@ -178,6 +180,7 @@ class QuantizeWeights : public LayerPass {
     std::optional<WeightOnly> result;
     std::string refusal;
     bool counted = false;
+    size_t readers = 0;     ///< layers that are still to come
     std::optional<forms::RowTable> table;
     ValueRef end;  ///< of the folded form
     Form form_of(const Layer& layer) const {
@@ -221,10 +224,12 @@ class QuantizeWeights : public LayerPass {
     const auto [known, is_new] = plans_.emplace(key_of(layer), plan);
     if (is_new) {
       first_[key_of(layer)] = layer;
+      known->second.readers = 1;
       return;
     }
     // A kernel is made only of a weight with one reader; rows can be read by all embeddings.
     Plan& shared = known->second;
+    ++shared.readers;
     const Layer& first = first_.at(key_of(layer));
     if (shared.form == Form::kRows && plan.form == Form::kRows) return;
     const auto scale_axis = [](const Layer& l) {

@@ -2,6 +2,9 @@
 #include <CLI/CLI.hpp>
 
 #include <iostream>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "command.h"
 #include "errors.h"
@@ -31,7 +34,18 @@ void declare(CLI::App& app, Action& chosen) {
   add_session_figures(app, chosen);
 }
 
+/// Tensors go back to the system when they are freed. Left to itself the C library puts them into a
+/// heap that fragments, and a large model takes as much memory as all that was written of it.
+void return_large_blocks() {
+#if defined(__GLIBC__)
+  constexpr int kLarge = 1 << 20;
+  mallopt(M_MMAP_THRESHOLD, kLarge);
+  mallopt(M_TRIM_THRESHOLD, kLarge);
+#endif
+}
+
 int run(int argc, char** argv) {
+  return_large_blocks();
   CLI::App app("Compresses ONNX models by recipe, with proof");
   Action chosen;
   declare(app, chosen);
