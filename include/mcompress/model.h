@@ -264,10 +264,18 @@ struct TensorConstraint {
 };
 
 /// Knowledge that travels with a model, is cloned and rolled back with it.
+/// A value that is on purpose smaller by a factor per channel than it was in the input model; what
+/// reads it makes up for it.
+struct DividedValue {
+  int axis = 1;
+  std::vector<double> factors;  ///< one per channel along `axis`
+};
+
 struct ModelState {
   std::multimap<std::string, TensorConstraint> constraints;  ///< by value name of the weight
   /// Name of a value -> name it had in the input model, for values that were renamed.
   std::map<std::string, std::string> origin;
+  std::map<std::string, DividedValue> divided;  ///< by name of the value
 };
 
 enum class ExternalData { kAuto, kAlways, kNever };

@@ -89,7 +89,7 @@ class EqualizeRanges final : public Pass {
     report(context, graph, divisions, selected);
     int muls = 0;
     for (const Division& division : divisions) {
-      muls += quantization::divide_class(graph, *division.scale_class, division.factors);
+      muls += quantization::divide_class(model, graph, *division.scale_class, division.factors);
     }
     context.count("groups of values equalized", static_cast<int64_t>(divisions.size()));
     context.count("explicit Mul", muls);

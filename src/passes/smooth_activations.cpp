@@ -79,7 +79,7 @@ class SmoothActivations final : public Pass {
     });
     report(context, graph, factors, selected);
     for (const auto& [index, of_class] : factors) {
-      quantization::divide_class(graph, graph.classes[index], of_class);
+      quantization::divide_class(model, graph, graph.classes[index], of_class);
     }
     context.count("activations smoothed", static_cast<int64_t>(factors.size()));
     return !factors.empty();

@@ -17,6 +17,7 @@ struct Tap {
   std::string name;       ///< value to read
   float scale = 0;        ///< of the integers; 0: a float value
   int64_t zero_point = 0;
+  const DividedValue* divided = nullptr;  ///< the value stands for `factors` times itself
 };
 
 bool keeps_sign_or_clips(const NodeRef& node) { return node.is("Relu") || node.is("Clip"); }
@@ -27,15 +28,21 @@ NodeRef only_reader(const ValueRef& value) {
   return uses.size() == 1 && !value.is_graph_output() ? uses[0].node : NodeRef();
 }
 
-std::optional<Tap> tap_of(Graph& after, const std::string& reference, const std::string& name) {
-  ValueRef value = after.find(name);
+const DividedValue* divided_value(const ModelState& state, const std::string& name) {
+  const auto it = state.divided.find(name);
+  return it == state.divided.end() ? nullptr : &it->second;
+}
+
+std::optional<Tap> tap_of(Model& model, const std::string& reference, const std::string& name) {
+  ValueRef value = model.graph().find(name);
   if (!value) return std::nullopt;
-  Tap tap{.reference = reference, .name = name};
+  Tap tap{.reference = reference, .name = name, .divided = divided_value(model.state(), name)};
   NodeRef reader = only_reader(value);
   if (reader && keeps_sign_or_clips(reader)) {
     const NodeRef next = only_reader(reader.output());
     if (next && next.is("QuantizeLinear")) {
       tap.reference = reader.output_name(0);
+      tap.divided = divided_value(model.state(), tap.reference);
       reader = next;
     }
   }
@@ -50,10 +57,24 @@ std::optional<Tap> tap_of(Graph& after, const std::string& reference, const std:
   return tap;
 }
 
+void multiply_channels(std::vector<float>& values, const Shape& shape,
+                       const DividedValue& divided) {
+  const auto axis = static_cast<size_t>(divided.axis);
+  const size_t channels = divided.factors.size();
+  if (axis >= shape.size() || shape[axis] != static_cast<int64_t>(channels)) return;
+  size_t inner = 1;
+  for (size_t i = axis + 1; i < shape.size(); ++i) inner *= static_cast<size_t>(shape[i]);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(values[i] * divided.factors[i / inner % channels]);
+  }
+}
+
 std::vector<float> floats_of(const Tensor& tensor, const Tap& tap) {
   std::vector<float> values = tensor.to_float();
-  if (tap.scale == 0) return values;
-  for (float& v : values) v = (v - static_cast<float>(tap.zero_point)) * tap.scale;
+  if (tap.scale != 0) {
+    for (float& v : values) v = (v - static_cast<float>(tap.zero_point)) * tap.scale;
+  }
+  if (tap.divided != nullptr) multiply_channels(values, tensor.shape(), *tap.divided);
   return values;
 }
 
@@ -100,7 +121,7 @@ std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& 
     const auto it = renamed.find(name);
     // A layer that took constants in computes what came out behind them: compared under that name.
     const std::string& now = it == renamed.end() ? name : it->second;
-    const auto tap = tap_of(after.graph(), before.graph().find(now) ? now : name, now);
+    const auto tap = tap_of(after, before.graph().find(now) ? now : name, now);
     if (!tap || !before.graph().find(tap->reference)) continue;
     wanted.push_back(name);
     references.push_back(tap->reference);
@@ -112,7 +133,7 @@ std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& 
   const auto unowned = std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
   const auto part = subset(unowned, first, "");
   // A group at a time through both models, so that memory stays bounded whatever their depth.
-  constexpr size_t kGroup = 16;
+  constexpr size_t kGroup = 8;
   std::map<std::string, ParityValue> result;
   for (size_t begin = 0; begin < wanted.size(); begin += kGroup) {
     const size_t end = std::min(begin + kGroup, wanted.size());

@@ -61,8 +61,8 @@ ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
 /// Divides the values of a class by `factors` (one per channel, positive): all constants at its rim
 /// are changed, and where there are `activations`, one Mul per value gives them the true values.
 /// Returns how many Mul were added. The class must have no obstacle. Layers of other classes stay
-/// valid.
-int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
+/// valid. The model's state keeps what its values were divided by.
+int divide_class(Model& model, ScaleGraph& graph, const ScaleClass& scale_class,
                  const std::vector<double>& factors);
 
 }  // namespace mcompress::quantization

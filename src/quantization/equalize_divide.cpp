@@ -60,6 +60,13 @@ void divide_norm(const NormTerm& norm, const std::vector<double>& factors) {
   }
 }
 
+void record(Model& model, const ScaleClass::Value& value, const std::vector<double>& factors) {
+  DividedValue& divided = model.state().divided[value.name];
+  divided.axis = value.axis;
+  divided.factors.resize(factors.size(), 1.0);
+  for (size_t c = 0; c < factors.size(); ++c) divided.factors[c] *= factors[c];
+}
+
 int give_true_values(const ScaleClass& scale_class, const std::vector<double>& factors) {
   std::map<std::string, ValueRef> restored;
   int added = 0;
@@ -84,7 +91,7 @@ int give_true_values(const ScaleClass& scale_class, const std::vector<double>& f
 
 }  // namespace
 
-int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
+int divide_class(Model& model, ScaleGraph& graph, const ScaleClass& scale_class,
                  const std::vector<double>& factors) {
   analysis::ChannelAffine divided, multiplied;
   divided.scale = inverse(factors);
@@ -92,6 +99,7 @@ int divide_class(ScaleGraph& graph, const ScaleClass& scale_class,
   const auto require = [](const std::string& why) {
     if (!why.empty()) throw Error(ErrorCode::kBug, "a factor was refused after edits: " + why);
   };
+  for (const auto& value : scale_class.values) record(model, value, factors);
   for (const size_t i : scale_class.producers) require(graph.layers[i].fold_after(divided));
   for (const size_t i : scale_class.consumers) require(graph.layers[i].fold_before(multiplied));
   for (const ConstantTerm& term : scale_class.terms) divide_term(term, factors);
