@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "numerics/gram_simd.h"
 #include "support/parallel_for.h"
 
 #if defined(MCOMPRESS_HAVE_OPENBLAS)
@@ -26,7 +27,6 @@ namespace {
 
 // Rows of a result that one task computes. Part of the result: sums are ordered by the kernels.
 constexpr int64_t kRowBlock = 256;
-constexpr int64_t kGramRows = 512;
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
@@ -168,13 +168,12 @@ void turn(std::span<double> matrix) { std::reverse(matrix.begin(), matrix.end())
 
 void accumulate_gram(std::span<const float> x, int64_t rows, int64_t columns,
                      std::span<double> gram) {
-  std::vector<double> block;
-  for (int64_t first = 0; first < rows; first += kGramRows) {
-    const int64_t height = std::min(kGramRows, rows - first);
-    block = to_double(x.subspan(to_size(first * columns), to_size(height * columns)));
-    parallel_for(0, columns, kRowBlock, [&](int64_t begin, int64_t end) {
-      gemm(true, end - begin, end, height, 1.0, block.data() + begin, columns, block.data(),
-           columns, 1.0, gram.data() + begin * columns, columns);
+  simd::GramPanels panels;
+  for (int64_t first = 0; first < rows; first += simd::kGramBlockRows) {
+    const int64_t height = std::min(simd::kGramBlockRows, rows - first);
+    simd::pack_gram_panels(x.data() + first * columns, height, columns, panels);
+    parallel_for(0, panels.count(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) simd::add_gram_rows(panels, p, gram.data());
     });
   }
 }
