@@ -166,6 +166,14 @@ void turn(std::span<double> matrix) { std::reverse(matrix.begin(), matrix.end())
 
 }  // namespace
 
+std::string_view blas_kernels() {
+#if defined(MCOMPRESS_HAVE_OPENBLAS)
+  return openblas_get_corename();
+#else
+  return "";
+#endif
+}
+
 void accumulate_gram(std::span<const float> x, int64_t rows, int64_t columns,
                      std::span<double> gram) {
   simd::GramPanels panels;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace mcompress::numerics {
@@ -10,6 +11,9 @@ namespace mcompress::numerics {
 // All matrices are dense and row-major. Results do not depend on the number of threads: work is
 // split in fixed blocks, and the library underneath (OpenBLAS where found, else Eigen) runs on one
 // thread.
+
+/// Name of the kernels that the library underneath chose for this CPU; "" for Eigen.
+std::string_view blas_kernels();
 
 /// gram += X^T X for X [rows, columns], summed in double. Only the lower triangle is written; see
 /// symmetrize.

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "errors.h"
+#include "fast_blas.h"
 #include "mcompress/mcompress.h"
 #include "signals.h"
 
@@ -65,6 +66,7 @@ int run(int argc, char** argv) {
 }  // namespace mcompress::tool
 
 int main(int argc, char** argv) {
+  mcompress::tool::prefer_fast_blas(argc, argv);
   mcompress::tool::start_signal_thread();
   return mcompress::tool::report_errors([&] { return mcompress::tool::run(argc, argv); });
 }
