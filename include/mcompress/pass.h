@@ -63,6 +63,12 @@ class Pass {
   virtual bool run(Model& model, PassContext& context) = 0;
 };
 
+/// Layers that `only` and `skip` choose for this step, in graph order. Records the others with their
+/// reason, and warns of patterns that match no layer. `obstacle`: why a pass leaves one of the
+/// chosen alone, or "".
+std::vector<Layer> select_layers(Model& model, PassContext& context,
+                                 const std::function<std::string(const Layer&)>& obstacle = {});
+
 /// A pass that looks at one layer at a time. The framework finds the layers, applies `only` and
 /// `skip`, and turns Unsupported (thrown before any edit) into a skip with its reason.
 class LayerPass : public Pass {

@@ -4,39 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/layer_matrix.h"
+
 namespace mcompress::analysis {
 namespace {
 
 double entry_of(const std::vector<double>& values, int64_t channel) {
   return values.size() == 1 ? values[0] : values[static_cast<size_t>(channel)];
-}
-
-int64_t stride_of(const Shape& shape, int axis) {
-  int64_t stride = 1;
-  for (size_t i = static_cast<size_t>(axis) + 1; i < shape.size(); ++i) stride *= shape[i];
-  return stride;
-}
-
-/// Calls `visit(index, output channel, input channel)` for each weight of the layer.
-template <class Visit>
-void for_each_weight(const Layer& layer, Visit visit) {
-  const Shape& shape = layer.weight_shape;
-  const int64_t out_stride = stride_of(shape, layer.output_axis);
-  const int64_t in_stride = stride_of(shape, layer.input_axis);
-  const int64_t out_size = shape[static_cast<size_t>(layer.output_axis)];
-  const int64_t in_size = shape[static_cast<size_t>(layer.input_axis)];
-  const int64_t count = element_count(shape);
-  const bool transposed = layer.kind == LayerKind::kConvTranspose;
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t out = (i / out_stride) % out_size;
-    int64_t in = (i / in_stride) % in_size;
-    if (transposed) {
-      out += in / (layer.inputs / layer.groups) * out_size;
-    } else if (layer.groups > 1) {
-      in += out / (layer.outputs / layer.groups) * in_size;
-    }
-    visit(static_cast<size_t>(i), out, in);
-  }
 }
 
 bool has_padding(const Layer& layer) {

@@ -16,6 +16,33 @@ namespace mcompress::analysis {
 /// long list.
 numerics::ReductionLayout reduction_layout(const Layer& layer);
 
+/// Calls `visit(index, output channel, input channel)` for each weight of a layer, in the order of
+/// its weight; channels are counted over all groups.
+template <class Visit>
+void for_each_weight(const Layer& layer, Visit visit) {
+  const Shape& shape = layer.weight_shape;
+  const auto size_of = [&](int axis) { return shape[static_cast<size_t>(axis)]; };
+  const auto stride_of = [&](int axis) {
+    int64_t stride = 1;
+    for (size_t i = static_cast<size_t>(axis) + 1; i < shape.size(); ++i) stride *= shape[i];
+    return stride;
+  };
+  const int64_t out_stride = stride_of(layer.output_axis), out_size = size_of(layer.output_axis);
+  const int64_t in_stride = stride_of(layer.input_axis), in_size = size_of(layer.input_axis);
+  const int64_t count = element_count(shape);
+  const bool transposed = layer.kind == LayerKind::kConvTranspose;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t out = (i / out_stride) % out_size;
+    int64_t in = (i / in_stride) % in_size;
+    if (transposed) {
+      out += in / (layer.inputs / layer.groups) * out_size;
+    } else if (layer.groups > 1) {
+      in += out / (layer.outputs / layer.groups) * in_size;
+    }
+    visit(static_cast<size_t>(i), out, in);
+  }
+}
+
 /// The weight of a layer as what its input rows are multiplied with: Y_g = X_g W_g for each group,
 /// W_g [inputs, outputs] row-major.
 ///   Conv           inputs = channels of a group x taps, in the order of numerics::im2col

@@ -112,15 +112,6 @@ class OutputError {
   double mean_energy_ = 0;
 };
 
-numerics::ChannelLayout layout_of(const Shape& shape, int axis) {
-  numerics::ChannelLayout layout;
-  for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
-    int64_t& part = i < axis ? layout.outer : i == axis ? layout.channels : layout.inner;
-    part *= shape[static_cast<size_t>(i)];
-  }
-  return layout;
-}
-
 /// Sum of the squared weights that read each input channel.
 std::vector<double> energy_of(const Layer& layer) {
   const auto weight = layer.weight.constant();
@@ -170,7 +161,7 @@ int64_t ValueStatistics::add(const Tensor& tensor, size_t most) {
   moving.add(extent);
   ++samples;
   if (channel_axis >= 0 && channel_axis < static_cast<int>(tensor.shape().size())) {
-    channels.add(values, layout_of(tensor.shape(), channel_axis));
+    channels.add(values, numerics::channel_layout(tensor.shape(), channel_axis));
   }
   return 0;
 }

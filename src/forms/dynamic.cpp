@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "forms/digits.h"
+#include "forms/nodes.h"
 
 namespace mcompress::forms {
 namespace {
@@ -18,15 +19,6 @@ NodeRef quantize_input(Graph& graph, const ValueRef& x, NodeRef before) {
   spec.inputs = {x};
   spec.outputs = {"", "", ""};
   return graph.insert(std::move(spec), before);
-}
-
-ValueRef insert_op(Graph& graph, std::string op, std::vector<ValueRef> inputs, NodeRef before,
-                   std::vector<Attribute> attributes = {}) {
-  NodeSpec spec;
-  spec.op = std::move(op);
-  spec.inputs = std::move(inputs);
-  spec.attributes = std::move(attributes);
-  return graph.insert(std::move(spec), before).output();
 }
 
 NodeRef only_reader(const ValueRef& value) {

@@ -4,18 +4,10 @@
 #include <utility>
 
 #include "forms/digits.h"
+#include "forms/nodes.h"
 
 namespace mcompress::forms {
 namespace {
-
-ValueRef insert_op(Graph& graph, std::string op, std::vector<ValueRef> inputs, NodeRef before,
-                   std::vector<Attribute> attributes = {}) {
-  NodeSpec spec;
-  spec.op = std::move(op);
-  spec.inputs = std::move(inputs);
-  spec.attributes = std::move(attributes);
-  return graph.insert(std::move(spec), before).output();
-}
 
 ValueRef cast_to(Graph& graph, const ValueRef& value, DataType type, NodeRef before) {
   return insert_op(graph, "Cast", {value}, before, {{"to", static_cast<int64_t>(type)}});

@@ -6,21 +6,13 @@
 #include <utility>
 
 #include "forms/encodings.h"
+#include "forms/nodes.h"
 #include "forms/quantized_parts.h"
 
 namespace mcompress::forms {
 namespace {
 
 constexpr auto kToFloat = static_cast<int64_t>(DataType::kFloat);
-
-ValueRef insert_op(Graph& graph, std::string op, std::vector<ValueRef> inputs, NodeRef before,
-                   std::vector<Attribute> attributes = {}) {
-  NodeSpec spec;
-  spec.op = std::move(op);
-  spec.inputs = std::move(inputs);
-  spec.attributes = std::move(attributes);
-  return graph.insert(std::move(spec), before).output();
-}
 
 bool all_zero(const Tensor& tensor) {
   for (const int64_t v : tensor.to_int64()) {

@@ -128,6 +128,15 @@ void for_each_block(int64_t rows, int64_t columns, int64_t block, Fn fn) {
 
 }  // namespace
 
+ChannelLayout channel_layout(std::span<const int64_t> shape, int axis) {
+  ChannelLayout layout;
+  for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
+    int64_t& part = i < axis ? layout.outer : i == axis ? layout.channels : layout.inner;
+    part *= shape[to_size(i)];
+  }
+  return layout;
+}
+
 std::vector<MinMax> channel_min_max(std::span<const float> weights, ChannelLayout layout) {
   std::vector<MinMax> result(to_size(layout.channels));
   if (layout.channels == 1) {

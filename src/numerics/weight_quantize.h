@@ -19,6 +19,9 @@ struct ChannelLayout {
   int64_t size() const { return outer * channels * inner; }
 };
 
+/// The channels of a tensor of `shape` along `axis`.
+ChannelLayout channel_layout(std::span<const int64_t> shape, int axis);
+
 enum class ClipSearch {
   kNone,  ///< the largest weight stays representable
   kMse,   ///< the clipping of least squared error, large weights may saturate

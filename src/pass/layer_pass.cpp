@@ -5,9 +5,8 @@
 #include "pass/late_refusal.h"
 
 namespace mcompress {
-namespace {
-
-std::vector<Layer> select(Model& model, PassContext& context) {
+std::vector<Layer> select_layers(Model& model, PassContext& context,
+                                 const std::function<std::string(const Layer&)>& obstacle) {
   const std::vector<Layer> layers = find_layers(model);
   for (const auto& pattern : context.selection().unmatched(layers)) {
     context.warn("pattern '" + pattern + "' matches no layer");
@@ -16,6 +15,7 @@ std::vector<Layer> select(Model& model, PassContext& context) {
   for (size_t i = 0; i < layers.size(); ++i) {
     std::string reason = context.selection().reason_to_skip(layers, i);
     if (const auto* const refused = context.refused(layers[i].output)) reason = *refused;
+    if (reason.empty() && obstacle) reason = obstacle(layers[i]);
     if (reason.empty()) {
       selected.push_back(layers[i]);
     } else {
@@ -25,10 +25,8 @@ std::vector<Layer> select(Model& model, PassContext& context) {
   return selected;
 }
 
-}  // namespace
-
 bool LayerPass::run(Model& model, PassContext& context) {
-  std::vector<Layer> layers = select(model, context);
+  std::vector<Layer> layers = select_layers(model, context);
   const uint64_t untouched = model.edit_count();
   prepare(model, context, layers);
   bool changed = model.edit_count() != untouched;

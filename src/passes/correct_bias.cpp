@@ -79,7 +79,7 @@ class CorrectBias final : public Pass {
   bool acts_on_layers() const override { return true; }
 
   bool run(Model& model, PassContext& context) override {
-    const std::vector<Layer> layers = select(model, context);
+    const std::vector<Layer> layers = select_layers(model, context, obstacle);
     if (layers.empty()) return false;
     if (context.reference() == nullptr) {
       context.warn(
@@ -112,26 +112,10 @@ class CorrectBias final : public Pass {
   }
 
  private:
-  static std::vector<Layer> select(Model& model, PassContext& context) {
-    const auto layers = find_layers(model);
-    for (const auto& pattern : context.selection().unmatched(layers)) {
-      context.warn("pattern '" + pattern + "' matches no layer");
-    }
-    std::vector<Layer> selected;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      std::string reason = context.selection().reason_to_skip(layers, i);
-      if (reason.empty() && !is_quantized(layers[i])) reason = "its weight is not quantized";
-      if (reason.empty() && layers[i].node.graph().parent() != nullptr) {
-        reason = "it is in a subgraph";
-      }
-      if (reason.empty()) reason = quantization::shift_obstacle(layers[i]);
-      if (reason.empty()) {
-        selected.push_back(layers[i]);
-      } else {
-        context.skipped(layers[i], reason);
-      }
-    }
-    return selected;
+  static std::string obstacle(const Layer& layer) {
+    if (!is_quantized(layer)) return "its weight is not quantized";
+    if (layer.node.graph().parent() != nullptr) return "it is in a subgraph";
+    return quantization::shift_obstacle(layer);
   }
 
   static std::vector<Layer> with_reference(const Model& reference, PassContext& context,

@@ -78,7 +78,7 @@ class EqualizeRanges final : public Pass {
   bool acts_on_layers() const override { return true; }
 
   bool run(Model& model, PassContext& context) override {
-    const std::vector<Layer> selected = select(model, context);
+    const std::vector<Layer> selected = select_layers(model, context);
     const ValueTypes types = context.sample_types(model);
     ScaleGraph graph = quantization::find_scale_classes(model, types, selected);
     observe(model, context, graph);
@@ -97,23 +97,6 @@ class EqualizeRanges final : public Pass {
   }
 
  private:
-  std::vector<Layer> select(Model& model, PassContext& context) const {
-    const auto layers = find_layers(model);
-    for (const auto& pattern : context.selection().unmatched(layers)) {
-      context.warn("pattern '" + pattern + "' matches no layer");
-    }
-    std::vector<Layer> selected;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const std::string reason = context.selection().reason_to_skip(layers, i);
-      if (reason.empty()) {
-        selected.push_back(layers[i]);
-      } else {
-        context.skipped(layers[i], reason);
-      }
-    }
-    return selected;
-  }
-
   std::string obstacle(const ScaleClass& one) const {
     if (!one.obstacle.empty()) return one.obstacle;
     if (!one.activations.empty() && explicit_mul_ == ExplicitMul::kNever) {

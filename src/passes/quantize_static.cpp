@@ -126,7 +126,7 @@ class QuantizeStatic final : public Pass {
           "left out: there is no calibration data; give some with --data calibration=FILE");
       return false;
     }
-    const std::vector<Layer> selected = select(model, context);
+    const std::vector<Layer> selected = select_layers(model, context);
     bool changed = raise_opset(model, context);
     const ValueTypes types = context.sample_types(model);
     std::vector<quantization::RefusedLayer> refused;
@@ -177,18 +177,6 @@ class QuantizeStatic final : public Pass {
       if (context.selection().reason_to_skip(layers, i).empty()) selected.push_back(layers[i]);
     }
     return selected;
-  }
-
-  std::vector<Layer> select(Model& model, PassContext& context) const {
-    const auto layers = find_layers(model);
-    for (const auto& pattern : context.selection().unmatched(layers)) {
-      context.warn("pattern '" + pattern + "' matches no layer");
-    }
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const std::string reason = context.selection().reason_to_skip(layers, i);
-      if (!reason.empty()) context.skipped(layers[i], reason);
-    }
-    return select_again(model, context);
   }
 
   bool raise_opset(Model& model, PassContext& context) const {

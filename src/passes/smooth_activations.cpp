@@ -66,7 +66,7 @@ class SmoothActivations final : public Pass {
   bool acts_on_layers() const override { return true; }
 
   bool run(Model& model, PassContext& context) override {
-    const std::vector<Layer> selected = select(model, context);
+    const std::vector<Layer> selected = select_layers(model, context);
     const ValueTypes types = context.sample_types(model);
     ScaleGraph graph = quantization::find_scale_classes(model, types, selected);
     const std::vector<size_t> usable = usable_classes(graph);
@@ -86,23 +86,6 @@ class SmoothActivations final : public Pass {
   }
 
  private:
-  std::vector<Layer> select(Model& model, PassContext& context) const {
-    const auto layers = find_layers(model);
-    for (const auto& pattern : context.selection().unmatched(layers)) {
-      context.warn("pattern '" + pattern + "' matches no layer");
-    }
-    std::vector<Layer> selected;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const std::string reason = context.selection().reason_to_skip(layers, i);
-      if (reason.empty()) {
-        selected.push_back(layers[i]);
-      } else {
-        context.skipped(layers[i], reason);
-      }
-    }
-    return selected;
-  }
-
   static std::string obstacle(const ScaleGraph& graph, const ScaleClass& one) {
     if (!one.obstacle.empty()) return one.obstacle;
     if (!one.activations.empty()) {

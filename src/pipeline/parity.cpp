@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "analysis/patterns.h"
 #include "pipeline/layer_table.h"
 
 namespace mcompress {
@@ -22,12 +23,6 @@ struct Tap {
 
 bool keeps_sign_or_clips(const NodeRef& node) { return node.is("Relu") || node.is("Clip"); }
 
-/// The only reader of a value that is no graph output.
-NodeRef only_reader(const ValueRef& value) {
-  const auto uses = value.uses();
-  return uses.size() == 1 && !value.is_graph_output() ? uses[0].node : NodeRef();
-}
-
 const DividedValue* divided_value(const ModelState& state, const std::string& name) {
   const auto it = state.divided.find(name);
   return it == state.divided.end() ? nullptr : &it->second;
@@ -37,9 +32,9 @@ std::optional<Tap> tap_of(Model& model, const std::string& reference, const std:
   ValueRef value = model.graph().find(name);
   if (!value) return std::nullopt;
   Tap tap{.reference = reference, .name = name, .divided = divided_value(model.state(), name)};
-  NodeRef reader = only_reader(value);
+  NodeRef reader = analysis::sole_consumer(value);
   if (reader && keeps_sign_or_clips(reader)) {
-    const NodeRef next = only_reader(reader.output());
+    const NodeRef next = analysis::sole_consumer(reader.output());
     if (next && next.is("QuantizeLinear")) {
       tap.reference = reader.output_name(0);
       tap.divided = divided_value(model.state(), tap.reference);

@@ -5,11 +5,14 @@
 #include <utility>
 
 #include "forms/dynamic.h"
+#include "forms/nodes.h"
 #include "mcompress/error.h"
 #include "numerics/pair_quantize.h"
 
 namespace mcompress::quantization {
 namespace {
+
+using forms::insert_op;
 
 constexpr int kInputWeight = 1;
 constexpr int kRecurrentWeight = 2;
@@ -44,15 +47,6 @@ Tensor scaled_by(const Tensor& values, float factor) {
   Tensor result = values;
   for (float& v : result.mutate_as<float>()) v *= factor;
   return result;
-}
-
-ValueRef insert_op(Graph& graph, std::string op, std::vector<ValueRef> inputs, NodeRef before,
-                   std::vector<Attribute> attributes = {}) {
-  NodeSpec spec;
-  spec.op = std::move(op);
-  spec.inputs = std::move(inputs);
-  spec.attributes = std::move(attributes);
-  return graph.insert(std::move(spec), before).output();
 }
 
 /// What is added to the product; [1, outputs] becomes [outputs], which is what fuses.

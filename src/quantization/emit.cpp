@@ -8,22 +8,11 @@
 #include "forms/activation.h"
 #include "numerics/quantize.h"
 #include "numerics/weight_quantize.h"
+#include "quantization/rounding_grid.h"
 #include "quantization/bias_correction.h"
 
 namespace mcompress::quantization {
 namespace {
-
-numerics::ChannelLayout channels_of(const Layer& layer) {
-  numerics::ChannelLayout layout;
-  for (size_t i = 0; i < layer.weight_shape.size(); ++i) {
-    const auto axis = static_cast<int>(i);
-    int64_t& part = axis < layer.output_axis    ? layout.outer
-                    : axis == layer.output_axis ? layout.channels
-                                                : layout.inner;
-    part *= layer.weight_shape[i];
-  }
-  return layout;
-}
 
 /// Writes the units; values and their Q are made on demand, each once.
 class Emitter {
@@ -162,7 +151,7 @@ int emit_plan(Model& model, const std::vector<Unit>& units, const std::vector<bo
 }
 
 void store_in_8_bits(const Layer& layer, const Tensor& weight) {
-  auto quantized = numerics::quantize_weights(weight.as<float>(), channels_of(layer), {});
+  auto quantized = numerics::quantize_weights(weight.as<float>(), channel_layout(layer), {});
   forms::QuantizedWeight stored;
   stored.codes = Tensor::from<int8_t>(layer.weight_shape, quantized.values);
   stored.scales = scales_tensor(quantized.scales);

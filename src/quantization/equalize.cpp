@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/layer_matrix.h"
 #include "analysis/patterns.h"
 
 namespace mcompress::quantization {
@@ -11,34 +12,14 @@ namespace {
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
-int64_t stride_of(const Shape& shape, int axis) {
-  int64_t stride = 1;
-  for (size_t i = to_size(axis) + 1; i < shape.size(); ++i) stride *= shape[i];
-  return stride;
-}
-
-/// Calls `visit(weight, output channel, input channel)` for each weight of a layer, channels
-/// counted over all groups.
+/// Calls `visit(weight, output channel, input channel)` for each weight of a layer.
 template <class Visit>
-void for_each_weight(const Layer& layer, Visit visit) {
+void for_each_value(const Layer& layer, Visit visit) {
   const auto weight = analysis::read_floats(layer.weight);
   if (!weight) return;
-  const Shape& shape = layer.weight_shape;
-  const int64_t out_stride = stride_of(shape, layer.output_axis);
-  const int64_t in_stride = stride_of(shape, layer.input_axis);
-  const int64_t out_size = shape[to_size(layer.output_axis)];
-  const int64_t in_size = shape[to_size(layer.input_axis)];
-  for (size_t i = 0; i < weight->size(); ++i) {
-    const auto at = static_cast<int64_t>(i);
-    int64_t out = at / out_stride % out_size;
-    int64_t in = at / in_stride % in_size;
-    if (layer.kind == LayerKind::kConvTranspose) {
-      out += in / (layer.inputs / layer.groups) * out_size;
-    } else if (layer.groups > 1) {
-      in += out / (layer.outputs / layer.groups) * in_size;
-    }
+  analysis::for_each_weight(layer, [&](size_t i, int64_t out, int64_t in) {
     visit((*weight)[i], to_size(out), to_size(in));
-  }
+  });
 }
 
 /// Ranges of the class: of each value beside its own largest, the larger of all values.
@@ -103,7 +84,7 @@ ClassReaders readers_of(const ScaleGraph& graph, const ScaleClass& scale_class) 
     const size_t first = readers.rows.size();
     readers.rows.resize(first + to_size(layer.outputs),
                         {std::vector<double>(channels, 0.0), std::vector<double>(channels, 0.0)});
-    for_each_weight(layer, [&](double w, size_t out, size_t in) {
+    for_each_value(layer, [&](double w, size_t out, size_t in) {
       auto& row = readers.rows[first + out];
       row.energy[in] += w * w;
       row.largest[in] = std::max(row.largest[in], std::abs(w));
@@ -114,7 +95,7 @@ ClassReaders readers_of(const ScaleGraph& graph, const ScaleClass& scale_class) 
 
 std::vector<double> output_magnitudes(const analysis::AffineLayer& layer) {
   std::vector<double> largest(to_size(layer.layer().outputs), 0.0);
-  for_each_weight(layer.layer(), [&](double w, size_t out, size_t) {
+  for_each_value(layer.layer(), [&](double w, size_t out, size_t) {
     largest[out] = std::max(largest[out], std::abs(w));
   });
   return largest;

@@ -11,15 +11,7 @@ size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 }  // namespace
 
 numerics::ChannelLayout channel_layout(const Layer& layer) {
-  numerics::ChannelLayout layout;
-  for (size_t i = 0; i < layer.weight_shape.size(); ++i) {
-    const auto axis = static_cast<int>(i);
-    int64_t& part = axis < layer.output_axis    ? layout.outer
-                    : axis == layer.output_axis ? layout.channels
-                                                : layout.inner;
-    part *= layer.weight_shape[i];
-  }
-  return layout;
+  return numerics::channel_layout(layer.weight_shape, layer.output_axis);
 }
 
 ScaleMap::ScaleMap(const Layer& layer, const analysis::LayerMatrix& matrix, int64_t block)

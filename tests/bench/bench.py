@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark scripts share: feeding models, scoring them, timing them, and watching processes."""
+import argparse
 import json
 import os
 import subprocess
@@ -154,6 +155,16 @@ class Ended:
 def markdown(header, rows):
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def arguments():
+    """A parser with what every table of models takes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models")
+    parser.add_argument("out")
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--only", default="", help="models whose name contains this")
+    return parser
 
 
 def find_models(folder, need=("eval.npz",)):

@@ -4,14 +4,13 @@
 usage: calibration_figures.py MODELS_DIR OUT [--only TEXT] [--samples N] [--processes N]
 One thread on one core. Plain inference is by the Python runtime, without opening the session. Times are the least of
 several runs. `first candidate` is the step quantize-static of recipe int8 at effort quick, as its report says."""
-import argparse
 import json
 import os
 import sys
 import tempfile
 import time
 
-from bench import Ended, Samples, find_models, markdown, open_session
+from bench import Ended, Samples, arguments, find_models, markdown, open_session
 
 MOST_RATIO = 2.0
 
@@ -35,11 +34,7 @@ def step_seconds(report, name):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="")
+    parser = arguments()
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--processes", type=int, default=3)
     args = parser.parse_args()

@@ -103,11 +103,7 @@ def cells(row):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="", help="models whose name contains this")
+    parser = bench.arguments()
     parser.add_argument("--samples", type=int, default=300, help="of calibration")
     parser.add_argument("--limit", type=int, default=0, help="evaluation samples; 0: all")
     parser.add_argument("--no-entropy", action="store_true")

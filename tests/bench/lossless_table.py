@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe `lossless`: latency and outputs beside the input model's. README.md beside it says what is measured."""
-import argparse
 import os
 import sys
 
@@ -25,11 +24,7 @@ def difference(model, output, samples):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="")
+    parser = bench.arguments()
     parser.add_argument("--limit", type=int, default=300, help="evaluation samples")
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)

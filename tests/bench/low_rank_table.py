@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Factors at half the parameters, with data and without; archives. README.md beside it says what is measured."""
-import argparse
 import json
 import os
 import subprocess
@@ -79,11 +78,7 @@ def archives(options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="")
+    parser = bench.arguments()
     parser.add_argument("--budget", type=float, default=0.5)
     parser.add_argument("--recipe", default="smallest", help="whose output is packed, too")
     parser.add_argument("--part", choices=["low-rank", "archives"], action="append")

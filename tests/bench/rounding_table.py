@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What preparing and rounding weights save: on evaluation samples, which no step has seen (README.md beside it)."""
-import argparse
 import os
 import subprocess
 import sys
@@ -65,11 +64,7 @@ def table_of(name, model, folder, options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="")
+    parser = bench.arguments()
     parser.add_argument("--limit", type=int, default=1000)
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pruning, sharing and storing without training: what they lose, and what the files take (README.md beside it)."""
-import argparse
 import json
 import os
 import subprocess
@@ -234,11 +233,7 @@ def load_part(runner, _models, _limit):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("models")
-    parser.add_argument("out")
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", default="")
+    parser = bench.arguments()
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--limit", type=int, default=0)
     options = parser.parse_args()

@@ -53,7 +53,7 @@ inline std::string first_difference(const std::string& expected, const std::stri
 /// Expects `text` to equal tests/golden/NAME byte for byte; rewrites the file instead when the
 /// program was started with --update-golden. Name a suite that calls it *Golden* and declare its
 /// program with mcompress_golden_test(<name>_test), so that the target `update-golden` runs it.
-inline void compare_golden(const std::string& name, const std::string& text) {
+inline void expect_golden(const std::string& name, const std::string& text) {
   const std::filesystem::path path = golden_folder() / name;
   if (updating_goldens()) {
     std::filesystem::create_directories(path.parent_path());
