@@ -40,12 +40,12 @@ add_library(zstd::zstd UNKNOWN IMPORTED)
 set_target_properties(zstd::zstd PROPERTIES
   IMPORTED_LOCATION ${ZSTD_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${ZSTD_INCLUDE_DIR})
 
-# OpenBLAS is optional. The serial build comes first: we chunk the work ourselves, and the threaded
-# one starts its threads when it is loaded.
+# OpenBLAS is optional. We chunk the work ourselves and call it from many threads, which the serial
+# build cannot bear (src/numerics gives it one call after the other); so the threaded build comes first.
 add_library(mcompress_blas INTERFACE)
-find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-serial openblas-pthread)
+find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread openblas-serial)
 find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES
-          ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread
+          ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-pthread ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial
           ${CMAKE_LIBRARY_ARCHITECTURE})
 mark_as_advanced(OPENBLAS_LIBRARY OPENBLAS_INCLUDE_DIR)
 if(OPENBLAS_LIBRARY AND OPENBLAS_INCLUDE_DIR)

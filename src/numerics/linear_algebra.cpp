@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "numerics/gram_simd.h"
 #include "support/parallel_for.h"
@@ -33,19 +34,32 @@ size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 // The backend: row-major, lower triangles.
 #if defined(MCOMPRESS_HAVE_OPENBLAS)
 
-void pin_threads() {
-  static const bool pinned = [] {
-    openblas_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(pinned);
-}
+// Stands while a routine of the library runs. It computes on the calling thread; one that was built
+// without threads shares its buffers between callers and gives wrong numbers to two at a time, so
+// that such a build gets one call after the other.
+class BlasCall {
+ public:
+  BlasCall() {
+    static const bool is_sequential = [] {
+      openblas_set_num_threads(1);
+      return openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
+    }();
+    if (is_sequential) lock_ = std::unique_lock(one_at_a_time());
+  }
+
+ private:
+  static std::mutex& one_at_a_time() {
+    static std::mutex mutex;
+    return mutex;
+  }
+  std::unique_lock<std::mutex> lock_;
+};
 
 // out [m, n] = beta * out + alpha * op(a) * b, where op(a) is [m, k].
 void gemm(bool transpose_a, int64_t m, int64_t n, int64_t k, double alpha, const double* a,
           int64_t a_stride, const double* b, int64_t b_stride, double beta, double* out,
           int64_t out_stride) {
-  pin_threads();
+  const BlasCall call;
   cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, CblasNoTrans,
               static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
               static_cast<int>(a_stride), b, static_cast<int>(b_stride), beta, out,
@@ -54,7 +68,7 @@ void gemm(bool transpose_a, int64_t m, int64_t n, int64_t k, double alpha, const
 
 // Ascending eigenvalues; eigenvectors in the rows of `matrix`. LAPACK's columns are our rows.
 bool eigen_backend(double* matrix, int64_t n, double* values) {
-  pin_threads();
+  const BlasCall call;
   const int size = static_cast<int>(n);
   int info = 0;
   int work_size = -1;
@@ -74,7 +88,7 @@ bool eigen_backend(double* matrix, int64_t n, double* values) {
 
 // The lower triangle becomes L with L L^T = matrix.
 bool cholesky_backend(double* matrix, int64_t n) {
-  pin_threads();
+  const BlasCall call;
   const int size = static_cast<int>(n);
   int info = 0;
   dpotrf_("U", &size, matrix, &size, &info);
@@ -83,7 +97,7 @@ bool cholesky_backend(double* matrix, int64_t n) {
 
 // L -> L^-1.
 bool invert_lower_backend(double* matrix, int64_t n) {
-  pin_threads();
+  const BlasCall call;
   const int size = static_cast<int>(n);
   int info = 0;
   dtrtri_("U", "N", &size, matrix, &size, &info);
@@ -92,7 +106,7 @@ bool invert_lower_backend(double* matrix, int64_t n) {
 
 // b -> A^-1 b where A = L L^T.
 void solve_backend(const double* lower, int64_t n, double* b, int64_t columns) {
-  pin_threads();
+  const BlasCall call;
   const int size = static_cast<int>(n);
   const int width = static_cast<int>(columns);
   for (const CBLAS_TRANSPOSE transpose : {CblasNoTrans, CblasTrans}) {

@@ -137,5 +137,23 @@ TEST(LinearAlgebra, ThreadsDoNotChangeBits) {
   EXPECT_EQ(gram(1), gram(4));
 }
 
+// A BLAS that was built without threads mixes up the buffers of two callers (OpenBLAS, serial build).
+TEST(LinearAlgebra, CallersOfManyThreadsGetTheirOwnResults) {
+  constexpr int64_t kSize = 96;
+  constexpr int64_t kCallers = 64;
+  const std::vector<double> a = random_matrix(kSize * kSize, 5), b = random_matrix(kSize * kSize, 6);
+  std::vector<double> alone(a.size());
+  multiply(a, b, kSize, kSize, kSize, alone);
+  std::vector<std::vector<double>> together(kCallers, std::vector<double>(a.size()));
+  set_thread_count(4);
+  parallel_for(0, kCallers, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      multiply(a, b, kSize, kSize, kSize, together[static_cast<size_t>(i)]);
+    }
+  });
+  set_thread_count(0);
+  for (const std::vector<double>& one : together) EXPECT_EQ(one, alone);
+}
+
 }  // namespace
 }  // namespace mcompress::numerics
