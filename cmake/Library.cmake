@@ -17,13 +17,14 @@ function(mcompress_folder_targets result)
   set(${result} ${items} PARENT_SCOPE)
 endfunction()
 
-# mcompress_library(<folder> SOURCES a.cpp ... [DEPENDS folder ...] [PUBLIC_LINK x ...] [PRIVATE_LINK y ...])
+# mcompress_library(<folder> [MODULE] SOURCES a.cpp ... [DEPENDS folder ...] [PUBLIC_LINK x ...] [PRIVATE_LINK y ...])
 #   Declares mcompress_<folder>. DEPENDS names folders (linked publicly); the links name targets.
 #   PUBLIC_LINK is for what the folder's headers include, PRIVATE_LINK for its .cpp files.
 #   Without sources it is an interface: headers only, or still to come.
+#   MODULE: part of a library that is opened at run time, and of nothing else.
 #   Libraries under src are shipped; one under tests also sees "tests/support/...".
 function(mcompress_library folder)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PUBLIC_LINK;PRIVATE_LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "MODULE" "" "SOURCES;DEPENDS;PUBLIC_LINK;PRIVATE_LINK")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "mcompress_library(${folder}): unknown '${arg_UNPARSED_ARGUMENTS}'")
   endif()
@@ -47,7 +48,9 @@ function(mcompress_library folder)
   cmake_path(IS_PREFIX shipped_root ${CMAKE_CURRENT_SOURCE_DIR} shipped)
   if(shipped)
     mcompress_check_layer(${folder} ${arg_DEPENDS})
-    set_property(GLOBAL APPEND PROPERTY MCOMPRESS_LIBRARIES ${target})
+    if(NOT arg_MODULE)
+      set_property(GLOBAL APPEND PROPERTY MCOMPRESS_LIBRARIES ${target})
+    endif()
   else()
     target_include_directories(${target} ${scope} ${PROJECT_SOURCE_DIR})
   endif()

@@ -8,6 +8,7 @@
 #include "calibration/table.h"
 #include "mcompress/interrupt.h"
 #include "mcompress/mcompress.h"
+#include "mcompress/trainer.h"
 #include "opset/service.h"
 #include "pipeline/advice.h"
 #include "pipeline/data_roles.h"
@@ -172,7 +173,8 @@ class Run {
     return std::any_of(steps.begin(), steps.end(), [&](const StepSpec& step) {
       if (step.pass.empty()) return needs_runtime(step.steps);
       const auto pass = passes_.create(step.pass);
-      return pass->info().needs.runtime || pass->info().needs.calibration;
+      const Needs& needs = pass->info().needs;
+      return needs.runtime || needs.calibration || needs.training;
     });
   }
 
@@ -213,12 +215,28 @@ class Run {
     services.opset = make_opset_service();
     services.progress = options_.progress;
     if (has_real_sample_) services.sample = sample_;
+    services.training_data = roles_.training;
+    services.open_trainer = [] { return open_trainer(); };
+    services.input_model = &*baseline_;
     services.target.kind = recipe_.target;
     services.seed = recipe_.seed;
     services.threads = options_.threads;
     services.costs = costs_->table();
     context_ = std::make_unique<PassContext>(services);
     manager_ = std::make_unique<PassManager>(passes_, *context_);
+    require_training(recipe_.steps);
+  }
+
+  /// What a step trains with must be there before the first one runs.
+  void require_training(const std::vector<StepSpec>& steps) {
+    for (const StepSpec& step : steps) {
+      require_training(step.steps);
+      if (step.pass.empty() || !passes_.create(step.pass)->info().needs.training) continue;
+      const ConfigValue* missing = step.options.find("missing-data");
+      if (missing != nullptr && missing->scalar == "skip") continue;
+      context_->training_data();
+      context_->trainer();
+    }
   }
 
   EvaluatorOptions evaluator_options() const {

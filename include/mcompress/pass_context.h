@@ -16,6 +16,7 @@
 #include "mcompress/model.h"
 #include "mcompress/runtime_service.h"
 #include "mcompress/target.h"
+#include "mcompress/trainer.h"
 #include "mcompress/value_types.h"
 
 namespace mcompress {
@@ -138,6 +139,12 @@ class PassContext {
     std::shared_ptr<const CostTable> costs = nullptr;
     /// One sample that the model can be fed with, where there is data.
     std::optional<Feeds> sample = {};
+    /// Of the role `training`; null without.
+    std::shared_ptr<const Dataset> training_data = nullptr;
+    /// Opens libmcompress-train.so; called when a step first trains.
+    std::function<std::shared_ptr<Trainer>()> open_trainer = {};
+    /// The model that the run began with; outlives the context.
+    const Model* input_model = nullptr;
     Target target;
     uint64_t seed = 0;
     int threads = 1;
@@ -164,6 +171,13 @@ class PassContext {
   const Model* reference() const { return reference_.get(); }
   void keep_reference(Model model);
   OpsetService& opset();
+  Trainer& trainer();               ///< throws kRuntime with a hint (tools/setup --training)
+  /// Throws kData with a hint (--data training=...).
+  std::shared_ptr<const Dataset> training_data() const;
+  bool has_training_data() const { return services_.training_data != nullptr; }
+  /// The model that the run began with; null outside of a run.
+  const Model* input_model() const { return services_.input_model; }
+  uint64_t seed() const { return services_.seed; }
   Progress& progress();
   const Target& target() const { return services_.target; }
   int threads() const { return services_.threads; }
@@ -216,6 +230,7 @@ class PassContext {
 
  private:
   Services services_;
+  std::shared_ptr<Trainer> trainer_;
   std::shared_ptr<CalibrationService> table_;
   LayerSelection selection_;
   size_t step_ = 0;

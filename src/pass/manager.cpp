@@ -60,7 +60,12 @@ std::unique_ptr<Pass> PassManager::bind(const StepSpec& step) const {
 
 void PassManager::check_services(const Pass& pass) const {
   if (pass.info().needs.runtime) context_.runtime();
-  if (pass.info().needs.calibration && !pass.skips_without_data()) context_.calibration();
+  if (pass.skips_without_data()) return;
+  if (pass.info().needs.calibration) context_.calibration();
+  if (pass.info().needs.training) {
+    context_.training_data();
+    context_.trainer();
+  }
 }
 
 PassOutcome PassManager::run(Model& model, const StepSpec& step) {

@@ -77,6 +77,19 @@ CalibrationService& PassContext::calibration() {
       .hint("give some with --data calibration=FILE, or under data: in the recipe");
 }
 
+Trainer& PassContext::trainer() {
+  if (!trainer_ && services_.open_trainer) trainer_ = services_.open_trainer();
+  if (trainer_) return *trainer_;
+  throw Error(ErrorCode::kRuntime, "this pass trains, and there is no trainer here")
+      .hint("run tools/setup --training and build again: training needs libtorch (Debian: libtorch-dev)");
+}
+
+std::shared_ptr<const Dataset> PassContext::training_data() const {
+  if (services_.training_data) return services_.training_data;
+  throw Error(ErrorCode::kData, "this pass needs training data, and there is none")
+      .hint("give some with --data training=FILE, or under data: in the recipe");
+}
+
 void PassContext::use_table(const std::string& file, const Model& model) {
   table_ = nullptr;
   if (file.empty()) return;

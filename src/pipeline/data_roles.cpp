@@ -10,6 +10,7 @@
 namespace mcompress {
 namespace {
 
+constexpr size_t kCalibrationSamples = 300;
 constexpr size_t kHoldOutOneIn = 5;
 constexpr size_t kPlentiful = 100;  // samples, of which a fifth is not missed
 
@@ -64,6 +65,17 @@ void hold_out_validation(DataRoles& roles, uint64_t seed) {
   roles.descriptions[name] = source->description();
 }
 
+/// Statistics need few samples, and those that train are as good as others.
+void calibrate_on_training(DataRoles& roles) {
+  const size_t size = roles.training->size();
+  const size_t count = std::min(size, kCalibrationSamples);
+  std::vector<size_t> indices(count);
+  for (size_t i = 0; i < count; ++i) indices[i] = i * size / count;
+  roles.calibration = subset(roles.training, std::move(indices),
+                             std::to_string(count) + " samples of the training data");
+  roles.descriptions["calibration"] = roles.calibration->description();
+}
+
 }  // namespace
 
 std::shared_ptr<const Dataset> DataRoles::any() const {
@@ -104,6 +116,7 @@ DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs,
       (decides == Deciding::kRecipe || (decides == Deciding::kPasses && plentiful))) {
     hold_out_validation(roles, recipe.seed);
   }
+  if (!roles.calibration && roles.training) calibrate_on_training(roles);
   return roles;
 }
 

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/op.h"
+
+namespace mcompress::train {
+
+void add_pool_ops(OpTable&) {}
+
+}  // namespace mcompress::train
