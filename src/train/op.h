@@ -42,6 +42,8 @@ struct OpInfo {
   /// Inputs that are trained where they are constants: {1, 2} of Conv. Any floating constant of more than
   /// one element at such a place is a parameter.
   std::vector<int> parameters = {};
+  /// Why this form of the operator is not covered, as far as the graph tells, or "". Null: all forms are.
+  std::string (*obstacle)(const NodeRef& node) = nullptr;
 };
 
 /// By operator: "Conv", "com.microsoft:Gelu".
