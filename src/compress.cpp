@@ -300,6 +300,11 @@ class Run {
     if (!runner.run(*model_, recipe_.steps, report_.steps)) report_.failed = true;
     decisions_ = runner.decisions();
     report_.costs = costs_->figure();
+    if (!context_->finishes_early()) return;
+    report_.interrupted = true;
+    report_.warnings.push_back(
+        "interrupted while training: the best model so far was written, and later steps were left "
+        "out");
   }
 
   /// The plan must fit the model, and what the step may decide by must have been measured.

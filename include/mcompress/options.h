@@ -16,7 +16,7 @@ namespace mcompress {
 
 /// What is known of one option: feeds the reader, --set, help, README table, JSON schema.
 struct OptionInfo {
-  enum class Type { kBool, kInt, kNumber, kString, kEnum, kStringList, kNumberList, kFile };
+  enum class Type { kBool, kInt, kNumber, kString, kEnum, kStringList, kNumberList, kFile, kFileList };
   std::string name;
   std::string description;
   Type type = Type::kString;
@@ -53,8 +53,11 @@ class OptionSet {
   Handle add(std::string name, int64_t& member, std::string description);
   Handle add(std::string name, double& member, std::string description);
   Handle add(std::string name, std::string& member, std::string description);
-  /// A file, relative to the recipe; bound as an absolute path.
-  Handle add_file(std::string name, std::string& member, std::string description);
+  /// A file, relative to the recipe; bound as an absolute path. `words` are no files and stay as they are.
+  Handle add_file(std::string name, std::string& member, std::string description,
+                  std::vector<std::string> words = {});
+  /// The same for several.
+  Handle add_files(std::string name, std::vector<std::string>& member, std::string description);
   Handle add(std::string name, std::vector<std::string>& member, std::string description);
   Handle add(std::string name, std::vector<double>& member, std::string description);
   /// May be absent; a word of `words` (for example "auto") leaves it absent too.
@@ -93,6 +96,7 @@ class OptionSet {
   Handle add_enum(std::string name, std::vector<std::string> choices, std::string current,
                   std::function<void(std::string_view)> set, std::string description);
   Handle push(OptionInfo info, Setter set, Getter get);
+  Handle push_texts(OptionInfo info, std::vector<std::string>& member);
 
   std::vector<OptionInfo> infos_;
   std::vector<Setter> setters_;

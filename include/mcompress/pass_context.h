@@ -205,6 +205,12 @@ class PassContext {
   /// A pattern that was not changed and is not a layer ("Clip_12": "bounds are not constant").
   void skipped(const NodeRef& node, std::string reason);
   void warn(std::string message);
+  /// An epoch of training; its score is the metric in its own unit. `best`: the step's result.
+  void trained(const TrainingEpoch& epoch, bool best);
+  /// After this step the run goes on to encoding and writing: it was interrupted, and what the step
+  /// has so far is worth keeping. Takes the interrupt back, so that the rest can run.
+  void finish_early();
+  bool finishes_early() const { return finishes_early_; }
 
   struct Decision {
     std::string layer;   ///< label
@@ -216,10 +222,15 @@ class PassContext {
     std::string output;
     std::string reason;
   };
+  struct Epoch {
+    TrainingEpoch figures;
+    bool best = false;
+  };
   const std::map<std::string, int64_t>& counters() const { return counters_; }
   const std::vector<Decision>& decisions() const { return decisions_; }
   const std::vector<Skip>& skips() const { return skips_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::vector<Epoch>& epochs() const { return epochs_; }
   /// Forgets what was recorded (before each step).
   void clear_records();
 
@@ -238,6 +249,8 @@ class PassContext {
   std::vector<Decision> decisions_;
   std::vector<Skip> skips_;
   std::vector<std::string> warnings_;
+  std::vector<Epoch> epochs_;
+  bool finishes_early_ = false;
   std::map<std::string, std::string> refused_;
   std::shared_ptr<const Model> reference_;
   ValueTypes types_;

@@ -53,6 +53,15 @@ struct SkipRecord {
   std::string layer, output, reason;
 };
 
+/// An epoch of a step that trains.
+struct EpochFigure {
+  double loss = 0;
+  std::optional<double> metric;  ///< on the data that decides
+  double learning_rate = 0;
+  double seconds = 0;
+  bool best = false;             ///< its weights are the step's result
+};
+
 struct StepReport {
   std::string name;            ///< pass
   std::string label;           ///< "3: quantize-static", rounds of repeat "2.1: prune-magnitude"
@@ -67,6 +76,7 @@ struct StepReport {
   std::optional<LatencyFigure> latency;
   std::vector<GateVerdict> gates;
   std::map<std::string, int64_t> counters;
+  std::vector<EpochFigure> epochs;  ///< of a step that trains
   std::vector<SkipRecord> skips;
   std::vector<std::string> warnings;
 };
@@ -132,6 +142,7 @@ struct RunReport {
   std::vector<GateVerdict> constraints;
   std::vector<std::string> warnings;
   std::vector<std::string> advice;          ///< what to try next
+  bool interrupted = false;                 ///< in training: the best so far was written; exit code 130
   bool failed = false;                      ///< a gate or constraint failed: exit code 1
   std::string validation;                   ///< what the final validation did, and found
 };

@@ -268,9 +268,11 @@ OptionSet::Handle OptionSet::add(std::string name, std::string& member, std::str
 }
 
 OptionSet::Handle OptionSet::add_file(std::string name, std::string& member,
-                                      std::string description) {
+                                      std::string description, std::vector<std::string> words) {
+  OptionInfo info = info_of(std::move(name), OptionInfo::Type::kFile, std::move(description));
+  info.choices = std::move(words);
   return push(
-      info_of(std::move(name), OptionInfo::Type::kFile, std::move(description)),
+      std::move(info),
       [&member](const ConfigValue& value) -> Problem {
         std::optional<std::string> text = read_text(value);
         if (!text) return expected(value, "the path of a file");
@@ -282,8 +284,19 @@ OptionSet::Handle OptionSet::add_file(std::string name, std::string& member,
 
 OptionSet::Handle OptionSet::add(std::string name, std::vector<std::string>& member,
                                  std::string description) {
+  return push_texts(info_of(std::move(name), OptionInfo::Type::kStringList, std::move(description)),
+                    member);
+}
+
+OptionSet::Handle OptionSet::add_files(std::string name, std::vector<std::string>& member,
+                                       std::string description) {
+  return push_texts(info_of(std::move(name), OptionInfo::Type::kFileList, std::move(description)),
+                    member);
+}
+
+OptionSet::Handle OptionSet::push_texts(OptionInfo info, std::vector<std::string>& member) {
   return push(
-      info_of(std::move(name), OptionInfo::Type::kStringList, std::move(description)),
+      std::move(info),
       [&member](const ConfigValue& value) -> Problem {
         return read_list(value, "a list of texts", read_text, member);
       },

@@ -3,6 +3,7 @@
 
 #include "mcompress/pass.h"
 #include "support/hash.h"
+#include "support/interrupt.h"
 
 namespace mcompress {
 namespace {
@@ -166,6 +167,15 @@ void PassContext::warn(std::string message) {
   warnings_.push_back(std::move(message));
 }
 
+void PassContext::trained(const TrainingEpoch& epoch, bool best) {
+  epochs_.push_back({epoch, best});
+}
+
+void PassContext::finish_early() {
+  support::clear_interrupt();
+  finishes_early_ = true;
+}
+
 void PassContext::refuse(const std::string& layer_output, std::string reason) {
   refused_[layer_output] = std::move(reason);
 }
@@ -180,6 +190,7 @@ void PassContext::clear_records() {
   decisions_.clear();
   skips_.clear();
   warnings_.clear();
+  epochs_.clear();
 }
 
 }  // namespace mcompress

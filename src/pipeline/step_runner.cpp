@@ -57,7 +57,7 @@ bool StepRunner::run(Model& model, const std::vector<StepSpec>& steps,
 
 StepRunner::Next StepRunner::run_list(Model& model, const std::vector<StepSpec>& steps,
                                       const std::string& prefix, std::vector<StepReport>& reports) {
-  for (size_t i = 0; i < steps.size(); ++i) {
+  for (size_t i = 0; i < steps.size() && !context_.finishes_early(); ++i) {
     const std::string label = prefix + std::to_string(i + 1);
     const Next next = steps[i].pass.empty() ? run_repeat(model, steps[i], label, reports)
                                             : run_step(model, steps[i], label, reports);
@@ -83,6 +83,10 @@ StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const 
   report.seconds = outcome.seconds;
   report.counters = context_.counters();
   report.warnings = context_.warnings();
+  for (const auto& [epoch, best] : context_.epochs()) {
+    report.epochs.push_back(
+        {epoch.loss, epoch.score, epoch.learning_rate, epoch.seconds, best});
+  }
   for (const auto& skip : context_.skips()) {
     report.skips.push_back({skip.layer, skip.output, skip.reason});
   }
@@ -123,7 +127,7 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
     for (const auto& inner : step.steps) steps.push_back(resolve_curves(inner, round, step.repeat));
     const Next next =
         run_list(model, steps, label + "." + std::to_string(round + 1) + ".", reports);
-    if (next == Next::kStop) return next;
+    if (next == Next::kStop || context_.finishes_early()) return next;
     StepReport report = round_report(label, round + 1, step.repeat);
     bool failed = next == Next::kEndLoop;
     if (!failed && (!step.until.empty() || step.gate)) {

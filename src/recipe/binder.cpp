@@ -330,10 +330,17 @@ void Binder::bind_options(StepSpec& step, Rounds rounds) {
 
 bool Binder::prepare_option(const StepSpec& step, const OptionInfo& info, ConfigValue& value,
                             Rounds rounds) {
-  if (info.type == OptionInfo::Type::kFile && value.kind == Kind::kScalar &&
-      !value.scalar.empty()) {
-    value.scalar = resolve(fmt::format("{}: '{}'", step.pass, info.name), value).string();
-    return false;
+  const auto make_absolute = [&](ConfigValue& file) {
+    const auto& words = info.choices;
+    if (file.kind != Kind::kScalar || file.scalar.empty() ||
+        std::find(words.begin(), words.end(), file.scalar) != words.end())
+      return;
+    file.scalar = resolve(fmt::format("{}: '{}'", step.pass, info.name), file).string();
+  };
+  if (info.type == OptionInfo::Type::kFile || info.type == OptionInfo::Type::kFileList) {
+    make_absolute(value);
+    for (ConfigValue& file : value.list) make_absolute(file);
+    if (value.kind != Kind::kMap) return false;
   }
   if (!is_curve(value)) return false;
   const bool whole = info.type == OptionInfo::Type::kInt;

@@ -57,6 +57,7 @@ Json option_type(const OptionInfo& info) {
     case Type::kFile:
       return {{"type", "string"}};
     case Type::kStringList:
+    case Type::kFileList:
       return one_or_list({{"type", "string"}});
     case Type::kNumberList:
       return one_or_list(numeric(info, "number"));

@@ -94,6 +94,14 @@ Json to_json(const SkipRecord& s) {
   return {{"layer", s.layer}, {"output", s.output}, {"reason", s.reason}};
 }
 
+Json to_json(const EpochFigure& e) {
+  return {{"loss", number(e.loss)},
+          {"metric", number(e.metric)},
+          {"learning_rate", number(e.learning_rate)},
+          {"seconds", measured(e.seconds)},
+          {"best", e.best}};
+}
+
 Json to_json(const StepReport& s) {
   return {{"name", s.name},
           {"label", s.label},
@@ -108,6 +116,7 @@ Json to_json(const StepReport& s) {
           {"latency", to_json(s.latency)},
           {"gates", list(s.gates, [](const GateVerdict& g) { return to_json(g); })},
           {"counters", object(s.counters)},
+          {"epochs", list(s.epochs, [](const EpochFigure& e) { return to_json(e); })},
           {"skips", list(s.skips, [](const SkipRecord& k) { return to_json(k); })},
           {"warnings", strings(s.warnings)}};
 }
@@ -248,6 +257,7 @@ std::string render_json(const RunReport& r) {
   out["recipe_hash"] = text(r.recipe_hash);
   out["seed"] = r.seed;
   out["dry_run"] = r.dry_run;
+  out["interrupted"] = r.interrupted;
   out["failed"] = r.failed;
   out["constraints"] = list(r.constraints, [](const GateVerdict& g) { return to_json(g); });
   out["validation"] = text(r.validation);

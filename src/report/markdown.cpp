@@ -135,6 +135,24 @@ std::string skips_list(const RunReport& r) {
   return text;
 }
 
+std::string epochs_list(const RunReport& r) {
+  std::string text;
+  for (const StepReport& step : r.steps) {
+    if (step.epochs.empty()) continue;
+    text += escape(step_label(step)) +
+            "\n\n| epoch | loss | metric | learning rate | time |\n|---:|---:|---:|---:|---:|\n";
+    for (size_t i = 0; i < step.epochs.size(); ++i) {
+      const EpochFigure& epoch = step.epochs[i];
+      text += fmt::format("| {}{} | {:.4g} | {} | {:.3g} | {} |\n", i + 1,
+                          epoch.best ? " (kept)" : "", epoch.loss,
+                          epoch.metric ? fmt::format("{:.6g}", *epoch.metric) : "",
+                          epoch.learning_rate, format_seconds(epoch.seconds));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 std::string options_list(const RunReport& r) {
   std::string text;
   for (const StepReport& step : r.steps) {
@@ -212,6 +230,7 @@ std::string render_markdown(const RunReport& report) {
   if (!report.layers.empty()) {
     out.details(fmt::format("All {} layers", report.layers.size()), every_layer_table(report));
   }
+  out.details("Training", epochs_list(report));
   out.details("Left alone", skips_list(report));
   out.details("Options and counts", options_list(report));
   out.details("Effective recipe", fenced(report.effective_recipe, "yaml"));

@@ -18,7 +18,7 @@ class ActiveRun {
   std::function<void()> stop_;
 };
 
-/// Forgets an interrupt, for tests.
+/// Forgets an interrupt: what it asked for was done, or a test is over.
 void clear_interrupt();
 
 }  // namespace mcompress::support

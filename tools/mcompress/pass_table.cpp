@@ -52,6 +52,8 @@ std::string_view type_word(OptionInfo::Type type) {
       return "list of numbers";
     case Type::kFile:
       return "file";
+    case Type::kFileList:
+      return "list of files";
   }
   return "";
 }

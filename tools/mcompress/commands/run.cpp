@@ -79,7 +79,8 @@ void RunCommand::declare(Arguments& arguments) {
       "  mcompress run model.onnx -r int8 --data calibration=calib.npz -o small.onnx\n"
       "  mcompress run model.onnx -r sparse --set prune-magnitude.sparsity=0.7 --report report.md\n"
       "Exit codes: 0 done, 1 a gate or constraint failed, 2 usage, 3 recipe, 4 model, 5 data,\n"
-      "6 runtime, 70 a fault of mcompress, 130 interrupted.");
+      "6 runtime, 70 a fault of mcompress, 130 interrupted; in training the best\n"
+      "so far is written.");
 }
 
 // The current folder and not the model's: that one may be a shared or read-only place.
@@ -149,6 +150,7 @@ int RunCommand::run() const {
   const RunReport report = run_into(written, used, options);
   options.progress.reset();
   deliver(report, reports, output, explain);
+  if (report.interrupted) return static_cast<int>(ErrorCode::kInterrupted);
   return report.failed ? static_cast<int>(ErrorCode::kGate) : 0;
 }
 
