@@ -16,6 +16,7 @@ namespace {
 
 struct State {
   std::atomic<bool> requested{false};
+  std::atomic<int> ending_by_itself{0};
   std::mutex mutex;
   std::vector<const std::function<void()>*> active;
 };
@@ -38,6 +39,10 @@ ActiveRun::~ActiveRun() {
   const std::lock_guard lock(state().mutex);
   std::erase(state().active, &stop_);
 }
+
+EndsByItself::EndsByItself() { ++state().ending_by_itself; }
+EndsByItself::~EndsByItself() { --state().ending_by_itself; }
+bool ends_by_itself() { return state().ending_by_itself > 0; }
 
 void clear_interrupt() { state().requested = false; }
 

@@ -18,6 +18,17 @@ class ActiveRun {
   std::function<void()> stop_;
 };
 
+/// While one lives, what is under way ends by itself after an interrupt, and keeps what it has so far:
+/// the program waits for it, until a second interrupt.
+class EndsByItself {
+ public:
+  EndsByItself();
+  EndsByItself(const EndsByItself&) = delete;
+  EndsByItself& operator=(const EndsByItself&) = delete;
+  ~EndsByItself();
+};
+bool ends_by_itself();
+
 /// Forgets an interrupt: what it asked for was done, or a test is over.
 void clear_interrupt();
 

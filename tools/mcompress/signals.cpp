@@ -9,6 +9,7 @@
 
 #include "mcompress/error.h"
 #include "mcompress/interrupt.h"
+#include "support/interrupt.h"
 #include "support/temporary_files.h"
 
 namespace mcompress::tool {
@@ -19,8 +20,13 @@ constexpr timespec kPatience{0, 900'000'000};
 void wait_for_signals(sigset_t signals) {
   int signal = 0;
   if (sigwait(&signals, &signal) != 0) return;
+  const bool waits = support::ends_by_itself();
   request_interrupt();
-  sigtimedwait(&signals, nullptr, &kPatience);
+  if (waits) {
+    sigwait(&signals, &signal);
+  } else {
+    sigtimedwait(&signals, nullptr, &kPatience);
+  }
   support::remove_temporary_files();
   constexpr char kMessage[] = "mcompress: interrupted\n";
   // Nothing is left to do about a standard error that is closed.
