@@ -99,15 +99,17 @@ struct GradualPruning {
   std::vector<double> per_weight = {};  ///< `to` of each of `weights`, where they differ
 };
 
-/// What happens to quantization that the model holds (quantize-aware-train).
+/// What happens to quantization that the model holds (quantize-aware-train). What is named is the
+/// constant of integers behind a DequantizeLinear; TrainingTask::parameters may name it, too.
 struct QuantizerTraining {
   bool enabled = false;         ///< otherwise integers and scales stay as they are
   bool learn_scales = true;     ///< LSQ (1902.08153); false: only what is rounded is trained
-  /// By name of a stored integer weight: the float weight that training starts from. What is not
+  /// By name of a stored integer weight or bias: the floats that training starts from. What is not
   /// named starts from the dequantized integers.
   std::vector<std::pair<std::string, Tensor>> start = {};
-  /// Codes of weights stay within -limit..limit, by name of the stored integers; others use their type.
+  /// Codes of weights stay within -limit..limit, 0: are -1 or 1; others use their type.
   std::vector<std::pair<std::string, int64_t>> limits = {};
+  std::vector<std::string> pairs = {};  ///< weights whose codes obey numerics/pair_rule.h
 };
 
 struct TrainingProgress {
