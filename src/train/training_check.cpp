@@ -4,6 +4,7 @@
 // it reads stays as it is. Within the rest the gradient is followed back from the output.
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "train/program.h"
 
@@ -19,12 +20,23 @@ constexpr auto kIntegerResults = std::to_array<std::string_view>(
 constexpr auto kRearrangements = std::to_array<std::string_view>(
     {"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"});
 
+/// Whose constants may forbid rather than weigh: -infinity or -1e9 added before a Softmax.
+constexpr auto kElementwise =
+    std::to_array<std::string_view>({"Add", "Sub", "Mul", "Div", "Where", "Min", "Max"});
+constexpr float kForbidding = 1e4F;
+
 template <class List>
 bool is_one_of(const List& list, const std::string& op) {
   return std::find(list.begin(), list.end(), op) != list.end();
 }
 
 bool is_float_type(int64_t type) { return is_floating(static_cast<DataType>(type)); }
+
+bool forbids(const ValueRef& constant) {
+  const auto values = constant.constant()->to_float();
+  return std::any_of(values.begin(), values.end(),
+                     [](float value) { return !(std::abs(value) < kForbidding); });
+}
 
 /// What a node reads, values that its bodies capture included.
 std::vector<ValueRef> reads(const NodeRef& node) {
@@ -155,7 +167,9 @@ std::set<std::string> Check::candidates(const NodeRef& node) const {
       value = through ? producer.input(0) : ValueRef();
     }
     if (!value || !is_floating(value.constant_type())) continue;
-    if (element_count(value.constant_shape()) > 1) result.insert(value.name());
+    if (element_count(value.constant_shape()) <= 1) continue;
+    if (is_one_of(kElementwise, node.op()) && forbids(value)) continue;
+    result.insert(value.name());
   }
   return result;
 }
