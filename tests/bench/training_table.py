@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training wins back, and how small files become with it (README.md beside it)."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+import bench
+from sparse_table import Runner, score
+
+PARTS = ["deep-compression", "curves", "steps", "epoch"]
+EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "deep-compression")
+MNIST = "scale: 1/255, mean: 0.1307, std: 0.3081"
+
+
+def mnist(folder, limit=0):
+    cut = f", limit: {limit}" if limit else ""
+    return f"data: {{training: {{idx: {{images: {folder}/train-images-idx3-ubyte}}, {MNIST}{cut}}}}}\n"
+
+
+def glyphs(models):
+    return f"data: {{training: {{npz: {models}/glyphs/train.npz, scale: 1/255, mean: 0.5, std: 0.25}}}}\n"
+
+
+def recipe(data, *steps):
+    return "version: 1\n" + data + "metric: top1\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+
+
+class Table:
+    def __init__(self, options):
+        self.options = options
+        self.runner = Runner(os.path.abspath(options.program), options.out)
+        self.mnist = mnist(os.path.abspath(options.mnist))
+        self.glyphs = glyphs(os.path.abspath(options.models))
+
+    def model(self, name):
+        """Path, samples and hits of a model by its place below MODELS_DIR."""
+        path = os.path.join(self.options.models, name + ".onnx")
+        samples = bench.Samples(bench.open_session(path), os.path.join(os.path.dirname(path), "eval.npz"),
+                                self.options.limit)
+        return path, samples, score(path, samples)
+
+    def run(self, model, name, text):
+        """File written, and its report."""
+        report = self.runner.path(name + ".json")
+        return self.runner.run(model, name, text, more=["--report", report]), json.load(open(report))
+
+    def packed(self, path):
+        subprocess.run([self.runner.program, "pack", path, "-o", path[:-5] + ".mcz", "--force"], check=True,
+                       capture_output=True)
+        return os.path.getsize(path[:-5] + ".mcz")
+
+    def deep_compression(self):
+        """The example's recipes: sizes, and the error that ONNX Runtime has from Python."""
+        rows = []
+        limits = {"lenet-300-100": (53, 0, 0.0), "lenet-300-100-small": (0, 130, 1.6),
+                  "lenet-5": (50, 0, 0.05), "lenet-5-small": (100, 200, 0.8)}
+        for name, (plain_limit, packed_limit, error_limit) in limits.items():
+            source = os.path.join(EXAMPLE, name + ".yaml")
+            if self.options.only not in name or not os.path.exists(source):
+                continue
+            path, samples, base = self.model(("lenet-5" if name.startswith("lenet-5") else "lenet-300-100") + "/model")
+            text = open(source).read().replace(".cache/", os.path.abspath(self.options.mnist) + "/")
+            written, report = self.run(path, name, text)
+            mine = score(written, samples)
+            before, after = 100 * (1 - base.mean()), 100 * (1 - mine.mean())
+            size = os.path.getsize(path)
+            plain, packed = size / os.path.getsize(written), size / self.packed(written)
+            # Of small recipes the error itself is limited, of the others what is lost.
+            error_met = after <= (error_limit if error_limit > 0.5 else before + error_limit) + 1e-9
+            # With --limit other samples are scored than the report's.
+            same = self.options.limit or abs(report["metric_after"]["value"] - mine.mean()) < 1e-9
+            met = plain >= plain_limit and packed >= packed_limit and error_met and same
+            rows.append([name, f"{plain:.1f}", f"{packed:.1f}", f"{before:.2f} %", f"{after:.2f} %",
+                         "yes" if same else "no", "" if met else "not met"])
+        return "## Deep Compression\n\n" + bench.markdown(
+            ["recipe", "plain, times", "packed, times", "error before", "after", "report says the same", ""], rows)
+
+    def curves(self):
+        """Size against metric of the networks for images, by how much is pruned."""
+        rows = []
+        cases = [("glyphs/resnet8-bn", self.glyphs, 10), ("glyphs/mobilenetv2-bn", self.glyphs, 10),
+                 ("vit-tiny/model", self.mnist, 8)]
+        for name, data, wanted in cases:
+            if self.options.only not in name:
+                continue
+            path, samples, base = self.model(name)
+            best = 0
+            for sparsity in (0.5, 0.6, 0.7, 0.8):
+                text = recipe(
+                    data, "fold-constants", "fold-batch-norm", "fold-affine", "eliminate-dead",
+                    f"fine-tune: {{epochs: {self.options.epochs}, batch: 64, teacher: input, temperature: 2, "
+                    f"learning-rate: 0.002, prune-sparsity: {sparsity}, prune-scope: global}}",
+                    "share-weights: {values: 15}",
+                    "fine-tune: {epochs: 3, teacher: input, temperature: 2, learning-rate: 0.0005}")
+                written, _ = self.run(path, f"{name.replace('/', '-')}-{sparsity}", text)
+                drop, _ = bench.paired_drop(base, score(written, samples))
+                times = os.path.getsize(path) / os.path.getsize(written)
+                best = max(best, times if drop <= 1 else 0)
+                rows.append([name, sparsity, f"{times:.1f}", f"{drop:+.2f}", ""])
+            rows.append([name, "best within 1 point", f"{best:.1f}", "", "" if best >= wanted else "not met"])
+        return "## Size against points lost\n\n" + bench.markdown(
+            ["model", "sparsity", "plain, times", "points lost", ""], rows)
+
+    def steps(self):
+        """A step with training against the same without it: points won, and their interval."""
+        tune = "fine-tune: {epochs: 3, learning-rate: 0.0005, batch: 128}"
+        pruned = "fine-tune: {epochs: 6, batch: 128, prune-sparsity: 0.985, teacher: %s}"
+        mlp, cnn, vit = (os.path.abspath(os.path.join(self.options.models, name, "model.onnx"))
+                         for name in ("lenet-300-100", "lenet-5", "vit-tiny"))
+        taught = ("fine-tune: {epochs: 6, batch: 128, prune-sparsity: 0.985, temperature: 2%s}")
+        cases = [
+            ("low rank + fine-tune", mlp, ["factorize-weights: {ratio: 0.1}"], ["factorize-weights: {ratio: 0.1}", tune]),
+            ("sharing + centroid fine-tune", mlp, ["share-weights: {values: 3}"], ["share-weights: {values: 3}", tune]),
+            ("self-distillation", mlp, [pruned % "none"], [pruned % "self"]),
+            ("several teachers", mlp, [taught % ""], [taught % f", teachers: [{cnn}, {vit}]"]),
+            ("tying + fine-tune", vit, ["tie-weights: {tolerance: 0.5}"], ["tie-weights: {tolerance: 0.5}", tune]),
+        ]
+        rows = []
+        for name, model, without, with_it in cases:
+            if self.options.only not in name:
+                continue
+            path, samples, base = self.model(os.path.basename(os.path.dirname(model)) + "/model")
+            stem = name.replace(" ", "-").replace("+", "and")
+            first = score(self.run(path, stem + "-without", recipe(self.mnist, *without))[0], samples)
+            second = score(self.run(path, stem, recipe(self.mnist, *with_it))[0], samples)
+            won, half = bench.paired_drop(second, first)
+            rows.append([name, f"{100 * (1 - base.mean()):.2f} %", f"{100 * (1 - first.mean()):.2f} %",
+                         f"{100 * (1 - second.mean()):.2f} %", f"{won:+.2f} +- {half:.2f}",
+                         "" if won > half else "not met"])
+        return "## With and without training\n\n" + bench.markdown(
+            ["step", "error of the input", "without", "with", "points won", ""], rows)
+
+    def epoch(self):
+        """Seconds of an epoch of LeNet-5 on 60,000 images; the median of three."""
+        path, _, _ = self.model("lenet-5/model")
+        mnist_dir = os.path.abspath(self.options.mnist)
+        data = self.mnist.rstrip("}\n") + "}}, validation: {idx: {images: %s/t10k-images-idx3-ubyte}, %s}}\n" % (
+            mnist_dir, MNIST)
+        _, report = self.run(path, "epoch", recipe(data, "fine-tune: {epochs: 3, batch: 128}"))
+        seconds = float(np.median([epoch["seconds"] for epoch in report["steps"][0]["epochs"]]))
+        return "## An epoch of LeNet-5, 60,000 images\n\n" + bench.markdown(
+            ["seconds", ""], [[f"{seconds:.1f}", "" if seconds <= 25 else "not met"]])
+
+
+def main():
+    parser = bench.arguments()
+    parser.add_argument("--mnist", required=True)
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--limit", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=20, help="of the curves")
+    options = parser.parse_args()
+    os.makedirs(options.out, exist_ok=True)
+    table = Table(options)
+    functions = {"deep-compression": table.deep_compression, "curves": table.curves, "steps": table.steps,
+                 "epoch": table.epoch}
+    text = ""
+    for part in options.part or PARTS:
+        section = functions[part]()
+        print(section, flush=True)
+        text += section + "\n"
+    with open(table.runner.path("training.md"), "w") as f:
+        f.write(text)
+    return 1 if "not met" in text else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
