@@ -34,7 +34,7 @@ std::string kind_name(LossKind kind) {
     case LossKind::kBinary:
       return "binary";
     case LossKind::kMeanSquare:
-      return "mean-square";
+      return "mse";
     case LossKind::kCtc:
       return "ctc";
   }
@@ -125,8 +125,8 @@ at::Tensor TaskLoss::of_teacher(const at::Tensor& output, size_t teacher) const 
   if (!number || output.dim() == 0 || output.numel() != output.size(axis) * size) {
     throw Error(
         ErrorCode::kModel,
-        fmt::format("teacher {}: output {} of shape {}, '{}' of the student has {} a sample",
-                    teacher + 1, number ? "" : "of integers",
+        fmt::format("teacher {}: output {}of shape {}, '{}' of the student has {} a sample",
+                    teacher + 1, number ? "" : "of integers, ",
                     output.defined() ? to_string(output.sizes().vec()) : "[]", head_.output,
                     to_string(plan_.layout.row)));
   }
