@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/gradient.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include <algorithm>
+
+#include "support/parallel_for.h"
+#include "support/random_bits.h"
+#include "train/tensors.h"
+
+namespace mcompress::train {
+namespace {
+
+/// A batch is cut into this many shards, but no smaller than that many samples.
+constexpr int64_t kShards = 4;
+constexpr int64_t kLeastShard = 8;
+/// Samples from which the loss learns shapes.
+constexpr size_t kProbeSamples = 8;
+
+at::Tensor with_gradient(const at::Tensor& value) { return value.detach().requires_grad_(true); }
+
+int64_t rows_of(const Batch& batch) {
+  const bool scalar = batch.inputs.empty() || batch.inputs.front().second.dim() == 0;
+  return scalar ? 1 : batch.inputs.front().second.size(0);
+}
+
+}  // namespace
+
+GradientMaker::GradientMaker(const TrainingTask& task, const Samples& samples, Student& student)
+    : task_(task), samples_(samples), student_(student), loss_(open_loss()) {}
+
+std::unique_ptr<Loss> GradientMaker::open_loss() const {
+  const at::NoGradGuard no_gradients;
+  std::vector<size_t> first(samples_.stacked() ? std::min(kProbeSamples, samples_.size()) : 1);
+  for (size_t i = 0; i < first.size(); ++i) first[i] = i;
+  Batch batch = samples_.batch(first);
+  LossProbe probe;
+  probe.samples = rows_of(batch);
+  for (const Teacher& teacher : task_.distill.teachers) {
+    probe.teachers.emplace_back();
+    for (const Tensor& output : teacher.run(to_feeds(batch))) {
+      probe.teachers.back().push_back(to_torch(output));
+    }
+  }
+  run_prefix(batch);
+  Execution execution;
+  Tensors outputs = student_.run(batch, student_.present_values(), execution);
+  probe.output = outputs.front();
+  probe.features.assign(outputs.begin() + 1, outputs.end());
+  return make_loss(task_.loss, task_.distill, student_.head(), *task_.data, probe, task_.seed);
+}
+
+/// Replaces the model's inputs by what the trained part is fed.
+void GradientMaker::run_prefix(Batch& batch) const {
+  if (!task_.prefix) return;
+  const Feeds fed = task_.prefix(to_feeds(batch));
+  batch.inputs.clear();
+  for (const auto& feed : fed) batch.inputs.emplace_back(feed.name, to_torch(feed.tensor));
+}
+
+void GradientMaker::ask_teachers(Batch& batch) const {
+  if (task_.distill.teachers.empty()) return;
+  const Feeds feeds = to_feeds(batch);
+  std::vector<at::Tensor> outputs;
+  for (const Teacher& teacher : task_.distill.teachers) {
+    const std::vector<Tensor> results = teacher.run(feeds);
+    for (size_t i = 1; outputs.empty() && i < results.size(); ++i) {
+      batch.features.push_back(to_torch(results[i]));
+    }
+    outputs.push_back(to_torch(results.at(0)));
+  }
+  batch.soft = loss_->soft_target(outputs);
+}
+
+/// `number` counts the batches of the training; without it samples are taken as they are.
+Batch GradientMaker::make_batch(std::span<const size_t> indices,
+                                std::optional<uint64_t> number) const {
+  Batch batch = samples_.batch(indices);
+  if (number) {
+    augment(batch, task_.augment, task_.seed, *number);
+    ask_teachers(batch);
+  }
+  run_prefix(batch);
+  return batch;
+}
+
+/// Where samples cannot be stacked, each is a shard.
+std::vector<Batch> GradientMaker::make_shards(std::span<const size_t> indices,
+                                              std::optional<size_t> step) const {
+  const at::NoGradGuard no_gradients;
+  std::vector<Batch> shards;
+  if (!samples_.stacked()) {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      const auto number = step ? std::optional<uint64_t>(*step * indices.size() + i) : std::nullopt;
+      shards.push_back(make_batch(indices.subspan(i, 1), number));
+    }
+    return shards;
+  }
+  const Batch whole = make_batch(indices, step);
+  const auto count = static_cast<int64_t>(indices.size());
+  const int64_t size = std::max(kLeastShard, (count + kShards - 1) / kShards);
+  for (int64_t first = 0; first < count; first += size) {
+    shards.push_back(shard(whole, first, std::min(size, count - first)));
+  }
+  return shards;
+}
+
+/// Forward and backward on the calling thread. `values`: of the parameters, the same memory for all
+/// shards. `rows`: of the whole batch.
+GradientMaker::Shard GradientMaker::run_shard(Batch& batch, const std::vector<at::Tensor>& values,
+                                              double rows, Execution& execution,
+                                              const Values* teacher) const {
+  if (teacher != nullptr) {
+    const at::NoGradGuard no_gradients;
+    Execution plain;
+    batch.soft = loss_->self_target(student_.run(batch, *teacher, plain).front());
+  }
+  std::vector<at::Tensor> sources;
+  Values given = student_.statistics();
+  for (size_t i = 0; i < values.size(); ++i) {
+    sources.push_back(with_gradient(values[i]));
+    given[student_.parameters().parameters[i]->name()] = sources.back();
+  }
+  std::vector<at::Tensor> own;
+  for (const at::Tensor& leaf : loss_->leaves()) own.push_back(with_gradient(leaf));
+  sources.insert(sources.end(), own.begin(), own.end());
+  Tensors outputs = student_.run(batch, std::move(given), execution);
+  const at::Tensor output = outputs.front();
+  outputs.erase(outputs.begin());
+  const at::Tensor loss = (*loss_)(output, outputs, batch, own) / rows;
+  Shard result;
+  result.loss = loss.item<double>();
+  if (loss.requires_grad()) {
+    result.gradients =
+        torch::autograd::grad({loss}, sources, {}, false, false, /*allow_unused=*/true);
+  } else {
+    result.gradients.resize(sources.size());
+  }
+  result.statistics = std::move(execution.recorded_statistics);
+  result.rows = static_cast<double>(rows_of(batch));
+  return result;
+}
+
+std::map<std::string, at::Tensor> GradientMaker::mean_statistics(const std::vector<Shard>& shards) {
+  std::map<std::string, at::Tensor> result;
+  double rows = 0;
+  for (const Shard& shard : shards) {
+    rows += shard.rows;
+    for (const auto& [name, value] : shard.statistics) {
+      const auto [at, fresh] = result.try_emplace(name, value.detach() * shard.rows);
+      if (!fresh) at->second.add_(value.detach(), shard.rows);
+    }
+  }
+  for (auto& [name, value] : result) value.div_(rows);
+  return result;
+}
+
+Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
+                                const Values* teacher) const {
+  // Each value is made of its leaves once; shards see the value, and the sum of their gradients
+  // goes back to the leaves.
+  const auto& parameters = student_.parameters().parameters;
+  std::vector<std::vector<at::Tensor>> leaves;
+  std::vector<at::Tensor> made, plain;
+  for (const auto& parameter : parameters) {
+    leaves.emplace_back();
+    for (const at::Tensor& leaf : parameter->leaves()) leaves.back().push_back(with_gradient(leaf));
+    made.push_back(parameter->value(leaves.back()));
+    plain.push_back(made.back().detach());
+  }
+  std::vector<Batch> batches = make_shards(indices, step);
+  double rows = 0;
+  for (const Batch& batch : batches) rows += static_cast<double>(rows_of(batch));
+  std::vector<Shard> shards(batches.size());
+  const uint64_t key = support::random_bits(support::random_bits(task_.seed, 0xd0), step);
+  parallel_for(0, static_cast<int64_t>(shards.size()), 1, [&](int64_t at, int64_t) {
+    const auto i = static_cast<size_t>(at);
+    Execution execution;
+    execution.training = true;
+    execution.batch_statistics = task_.update_batch_norm;
+    execution.learn_scales = task_.quantizers.enabled && task_.quantizers.learn_scales;
+    execution.generator = at::make_generator<at::CPUGeneratorImpl>(support::random_bits(key, i));
+    shards[i] = run_shard(batches[i], plain, rows, execution, teacher);
+    batches[i] = {};
+  });
+  Gradient result;
+  for (const Shard& shard : shards) result.loss += shard.loss;
+  std::vector<at::Tensor> sums(shards.front().gradients.size());
+  parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t at, int64_t) {
+    const auto i = static_cast<size_t>(at);
+    for (Shard& shard : shards) {
+      at::Tensor& gradient = shard.gradients[i];
+      if (!gradient.defined()) continue;
+      // Detached from the shard's own gradient of the loss by grad(): nobody else reads it.
+      sums[i] = sums[i].defined() ? sums[i].add_(gradient) : gradient.contiguous().clone();
+      gradient.reset();
+    }
+  });
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    result.values.push_back(sums[i]);
+    const bool is_leaf = leaves[i].size() == 1 && made[i].is_same(leaves[i][0]);
+    std::vector<at::Tensor> back;
+    if (is_leaf) {
+      back = {sums[i]};
+    } else if (sums[i].defined() && made[i].requires_grad()) {
+      back = torch::autograd::grad({made[i]}, leaves[i], {sums[i]}, false, false,
+                                   /*allow_unused=*/true);
+    } else {
+      back.resize(leaves[i].size());
+    }
+    result.leaves.insert(result.leaves.end(), back.begin(), back.end());
+  }
+  result.leaves.insert(result.leaves.end(),
+                       sums.begin() + static_cast<std::ptrdiff_t>(parameters.size()), sums.end());
+  result.statistics = mean_statistics(shards);
+  return result;
+}
+
+std::map<std::string, at::Tensor> GradientMaker::statistics(std::span<const size_t> indices) const {
+  const Values values = student_.present_values();
+  std::vector<Batch> batches = make_shards(indices, std::nullopt);
+  std::vector<Shard> shards(batches.size());
+  parallel_for(0, static_cast<int64_t>(shards.size()), 1, [&](int64_t at, int64_t) {
+    const at::NoGradGuard no_gradients;
+    const auto i = static_cast<size_t>(at);
+    Execution execution;
+    execution.batch_statistics = true;
+    student_.run(batches[i], values, execution);
+    shards[i].statistics = std::move(execution.recorded_statistics);
+    shards[i].rows = static_cast<double>(rows_of(batches[i]));
+  });
+  return mean_statistics(shards);
+}
+
+}  // namespace mcompress::train

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mcompress/trainer.h"
+#include "train/batches.h"
+#include "train/loss.h"
+#include "train/student.h"
+
+namespace mcompress::train {
+
+/// Mean loss of a batch and its gradients.
+struct Gradient {
+  double loss = 0;
+  std::vector<at::Tensor> values;  ///< by the values of the parameters; undefined: 0
+  std::vector<at::Tensor> leaves;  ///< by leaves of all parameters, then of the loss; undefined: 0
+  /// Mean over the batch of what its batch normalizations saw.
+  std::map<std::string, at::Tensor> statistics;
+};
+
+/// Computes gradients: makes a batch of samples (augmented, with what teachers say of it, through
+/// the frozen prefix), cuts it into shards of a fixed number of samples, runs each on one thread,
+/// and adds up in the order of shards: the same bytes for any number of threads.
+class GradientMaker {
+ public:
+  /// All arguments outlive this. Opens the loss.
+  GradientMaker(const TrainingTask& task, const Samples& samples, Student& student);
+
+  Loss& loss() const { return *loss_; }
+  /// `step` seeds the random numbers. `teacher`: what the model that teaches by itself is made of,
+  /// or null.
+  Gradient compute(std::span<const size_t> indices, size_t step, const Values* teacher) const;
+  /// Means of what batch normalizations see of these samples, as they are, with the present
+  /// parameters.
+  std::map<std::string, at::Tensor> statistics(std::span<const size_t> indices) const;
+
+ private:
+  struct Shard {
+    double loss = 0;
+    std::vector<at::Tensor> gradients;  ///< by values of parameters, then by leaves of the loss
+    std::map<std::string, at::Tensor> statistics;
+    double rows = 0;
+  };
+  std::unique_ptr<Loss> open_loss() const;
+  Batch make_batch(std::span<const size_t> indices, std::optional<uint64_t> number) const;
+  std::vector<Batch> make_shards(std::span<const size_t> indices, std::optional<size_t> step) const;
+  void ask_teachers(Batch& batch) const;
+  void run_prefix(Batch& batch) const;
+  Shard run_shard(Batch& batch, const std::vector<at::Tensor>& values, double rows,
+                  Execution& execution, const Values* teacher) const;
+  static std::map<std::string, at::Tensor> mean_statistics(const std::vector<Shard>& shards);
+
+  const TrainingTask& task_;
+  const Samples& samples_;
+  Student& student_;
+  std::unique_ptr<Loss> loss_;
+};
+
+}  // namespace mcompress::train
