@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <limits>
 
 #include "train/op.h"
 #include "train/ops/arguments.h"
@@ -60,21 +61,29 @@ Tensors clip(const NodeRef& node, Inputs inputs, Execution&) {
   const auto low = plain_bound(node, inputs, 1, "min");
   const auto high = plain_bound(node, inputs, 2, "max");
   if (!low && !high) return {x};
+  if (x.requires_grad()) {  // its gradient is one kernel, that of clamp four
+    constexpr double kNone = std::numeric_limits<double>::infinity();
+    return {at::hardtanh(x, low.value_or(-kNone), high.value_or(kNone))};
+  }
   return {in_float(x, [&](const at::Tensor& values) { return at::clamp(values, low, high); })};
 }
 
 Tensors hard_sigmoid(const NodeRef& node, Inputs inputs, Execution&) {
   const double alpha = node.attribute("alpha", 0.2F);
   const double beta = node.attribute("beta", 0.5F);
-  return {
-      in_float(inputs[0], [&](const at::Tensor& x) { return at::clamp(x * alpha + beta, 0, 1); })};
+  return {in_float(inputs[0],
+                   [&](const at::Tensor& x) { return at::hardtanh(x * alpha + beta, 0, 1); })};
+}
+
+std::string gelu_obstacle(const NodeRef& node) {
+  const std::string approximate = node.attribute("approximate", "none");
+  const bool known = approximate == "none" || approximate == "tanh";
+  return known ? "" : "approximation " + approximate + " is not covered";
 }
 
 Tensors gelu(const NodeRef& node, Inputs inputs, Execution&) {
+  if (const std::string why = gelu_obstacle(node); !why.empty()) refuse(node, why);
   const std::string approximate = node.attribute("approximate", "none");
-  if (approximate != "none" && approximate != "tanh") {
-    refuse(node, "approximation " + approximate + " is not covered");
-  }
   return {in_float(inputs[0], [&](const at::Tensor& x) { return at::gelu(x, approximate); })};
 }
 
@@ -186,7 +195,7 @@ void add_activation_ops(OpTable& table) {
   table["Sigmoid"] = {unary<at::sigmoid>};
   table["HardSigmoid"] = {hard_sigmoid};
   table["HardSwish"] = {unary<at::hardswish>};
-  table["Gelu"] = {gelu};
+  table["Gelu"] = {.run = gelu, .obstacle = gelu_obstacle};
   table["com.microsoft:Gelu"] = {gelu};
   table["com.microsoft:BiasGelu"] = {bias_gelu, true, {1}};
   table["com.microsoft:FastGelu"] = {fast_gelu, true, {1}};

@@ -9,6 +9,12 @@ namespace {
 
 double epsilon(const NodeRef& node) { return node.attribute("epsilon", 1e-5F); }
 
+std::vector<int64_t> axes_from(const at::Tensor& x, int64_t first) {
+  std::vector<int64_t> axes;
+  for (int64_t axis = first; axis < x.dim(); ++axis) axes.push_back(axis);
+  return axes;
+}
+
 std::string batch_norm_obstacle(const NodeRef& node) {
   return node.attribute("spatial", int64_t{1}) == 0 ? "statistics for each element are not covered"
                                                     : "";
@@ -42,29 +48,43 @@ Tensors batch_norm(const NodeRef& node, Inputs inputs, Execution& execution) {
     execution.recorded_statistics[node.input_name(4)] = batch.variance * unbiased;
     return {batch.result};
   }
+  if (inputs[3].requires_grad() || inputs[4].requires_grad()) {  // of values, not of constants
+    std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+    shape[1] = -1;
+    const at::Tensor scale = inputs[1] * at::rsqrt(inputs[4] + epsilon(node));
+    return {(x - inputs[3].reshape(shape)) * scale.reshape(shape) + inputs[2].reshape(shape)};
+  }
   return {at::batch_norm(x, inputs[1], inputs[2], inputs[3], inputs[4], false, 0.1, epsilon(node),
                          false)};
 }
 
-/// Over the dimensions from `axis` on; scale and shift of just that shape, or broadcast.
+/// Over the dimensions from `axis` on; scale and shift of just that shape, or broadcast. Mean and
+/// inverse deviation, where the node gives them, are computed again: those of the kernel take no
+/// gradient.
 Tensors normalize_layer(const NodeRef& node, const at::Tensor& x, const at::Tensor& scale,
                         const at::Tensor& shift, int64_t axis) {
   const at::IntArrayRef shape = x.sizes().slice(static_cast<size_t>(axis));
+  const int64_t count = c10::multiply_integers(shape);
   const auto fits = [&](const at::Tensor& vector) {
-    return !vector.defined() || vector.numel() == c10::multiply_integers(shape);
+    return !vector.defined() || vector.numel() == count;
   };
   const auto shaped = [&](const at::Tensor& vector) {
     return vector.defined() ? vector.reshape(shape) : vector;
   };
+  Tensors results(3);
   if (fits(scale) && fits(shift)) {
-    auto [result, mean, inverse] =
-        at::native_layer_norm(x, shape, shaped(scale), shaped(shift), epsilon(node));
-    return {result, mean, inverse};
+    results[0] = at::layer_norm(x, shape, shaped(scale), shaped(shift), epsilon(node));
+  } else {
+    results[0] = at::layer_norm(x, shape, {}, {}, epsilon(node));
+    if (scale.defined()) results[0] = results[0] * scale;
+    if (shift.defined()) results[0] = results[0] + shift;
   }
-  auto [result, mean, inverse] = at::native_layer_norm(x, shape, {}, {}, epsilon(node));
-  if (scale.defined()) result = result * scale;
-  if (shift.defined()) result = result + shift;
-  return {result, mean, inverse};
+  if (node.output_count() > 1) {
+    const auto axes = axes_from(x, axis);
+    results[1] = at::mean(x, axes, true);
+    results[2] = at::rsqrt(at::var(x, axes, false, true) + epsilon(node));
+  }
+  return results;
 }
 
 at::Tensor optional(Inputs inputs, size_t index) {
@@ -77,9 +97,7 @@ Tensors layer_norm(const NodeRef& node, Inputs inputs, Execution&) {
 }
 
 at::Tensor normalize_root_mean_square(const NodeRef& node, const at::Tensor& x, int64_t axis) {
-  std::vector<int64_t> axes;
-  for (int64_t i = axis; i < x.dim(); ++i) axes.push_back(i);
-  return x * at::rsqrt(at::mean(x * x, axes, true) + epsilon(node));
+  return x * at::rsqrt(at::mean(x * x, axes_from(x, axis), true) + epsilon(node));
 }
 
 Tensors rms_norm(const NodeRef& node, Inputs inputs, Execution&) {
