@@ -18,9 +18,9 @@ namespace mcompress::train {
 
 using Inputs = std::span<const at::Tensor>;
 
-/// Throws Unsupported: "Resize 'up_2': mode area is not covered".
+/// Throws Unsupported: "Resize: mode area is not covered". Who runs the node says which one it is.
 [[noreturn]] inline void refuse(const NodeRef& node, const std::string& why) {
-  throw Unsupported(node.op() + " '" + node.label() + "': " + why);
+  throw Unsupported(node.op() + ": " + why);
 }
 
 /// False for an absent optional input.

@@ -80,15 +80,22 @@ Tensors where(const NodeRef&, Inputs inputs, Execution&) {
   return {at::where(inputs[0], inputs[1], inputs[2])};
 }
 
-Tensors cast(const NodeRef& node, Inputs inputs, Execution&) {
-  const auto type = static_cast<DataType>(node.attribute("to", int64_t{0}));
-  at::ScalarType target = at::kFloat;
+DataType cast_type(const NodeRef& node) {
+  return static_cast<DataType>(node.attribute("to", int64_t{0}));
+}
+
+std::string cast_obstacle(const NodeRef& node) {
   try {
-    target = torch_type(type);
+    torch_type(cast_type(node));
+    return "";
   } catch (const Error& error) {
-    refuse(node, error.message());
+    return error.message();
   }
-  return {inputs[0].to(target)};
+}
+
+Tensors cast(const NodeRef& node, Inputs inputs, Execution&) {
+  if (const std::string why = cast_obstacle(node); !why.empty()) refuse(node, why);
+  return {inputs[0].to(torch_type(cast_type(node)))};
 }
 
 Tensors cast_like(const NodeRef&, Inputs inputs, Execution&) {
@@ -153,7 +160,7 @@ void add_elementwise_ops(OpTable& table) {
   table["Sum"] = {variadic<add>, true, {0, 1}};
   table["Mean"] = {mean, true, {0, 1}};
   table["Where"] = {where, true, {1, 2}};
-  table["Cast"] = {cast};
+  table["Cast"] = {.run = cast, .obstacle = cast_obstacle};
   table["CastLike"] = {cast_like};
   add_functions(table);
   add_logic(table);

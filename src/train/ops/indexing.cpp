@@ -126,18 +126,27 @@ Tensors gather_nd(const NodeRef& node, Inputs inputs, Execution&) {
   return {x.reshape({batches * places, -1}).index_select(0, rows.reshape(-1)).reshape(shape)};
 }
 
+/// libtorch's name of a reduction that is not done otherwise; null for an unknown one.
+const char* reduction_name(const std::string& reduction) {
+  if (reduction == "none" || reduction == "add") return "";
+  if (reduction == "mul") return "prod";
+  if (reduction == "max") return "amax";
+  return reduction == "min" ? "amin" : nullptr;
+}
+
+std::string scatter_obstacle(const NodeRef& node) {
+  const std::string reduction = node.attribute("reduction", "none");
+  return reduction_name(reduction) == nullptr ? "reduction " + reduction + " is not covered" : "";
+}
+
 /// Writes `source` to places of `x` along `axis` as ScatterElements says.
 at::Tensor scattered(const NodeRef& node, const at::Tensor& x, int64_t axis,
                      const at::Tensor& index, const at::Tensor& source) {
+  if (const std::string why = scatter_obstacle(node); !why.empty()) refuse(node, why);
   const std::string reduction = node.attribute("reduction", "none");
   if (reduction == "none") return at::scatter(x, axis, index, source);
   if (reduction == "add") return at::scatter_add(x, axis, index, source);
-  const char* const name = reduction == "mul"   ? "prod"
-                           : reduction == "max" ? "amax"
-                           : reduction == "min" ? "amin"
-                                                : nullptr;
-  if (name == nullptr) refuse(node, "reduction " + reduction + " is not covered");
-  return at::scatter_reduce(x, axis, index, source, name);
+  return at::scatter_reduce(x, axis, index, source, reduction_name(reduction));
 }
 
 Tensors scatter_elements(const NodeRef& node, Inputs inputs, Execution&) {
@@ -165,9 +174,14 @@ int64_t padded_source(const std::string& mode, int64_t place, int64_t size) {
   return mode == "wrap" || rest < size ? rest : period - rest;
 }
 
-at::Tensor padded(const NodeRef& node, at::Tensor x, const std::string& mode,
-                  const std::vector<int64_t>& before, const std::vector<int64_t>& after,
-                  const at::Scalar& value) {
+std::string pad_obstacle(const NodeRef& node) {
+  const std::string mode = node.attribute("mode", "constant");
+  const bool known = mode == "constant" || mode == "edge" || mode == "reflect" || mode == "wrap";
+  return known ? "" : "mode " + mode + " is not covered";
+}
+
+at::Tensor padded(at::Tensor x, const std::string& mode, const std::vector<int64_t>& before,
+                  const std::vector<int64_t>& after, const at::Scalar& value) {
   if (mode == "constant") {
     std::vector<int64_t> pairs;  // the last dimension first
     for (size_t i = before.size(); i-- > 0;) {
@@ -175,9 +189,6 @@ at::Tensor padded(const NodeRef& node, at::Tensor x, const std::string& mode,
       pairs.push_back(after[i]);
     }
     return at::constant_pad_nd(x, pairs, value);
-  }
-  if (mode != "edge" && mode != "reflect" && mode != "wrap") {
-    refuse(node, "mode " + mode + " is not covered");
   }
   for (size_t i = 0; i < before.size(); ++i) {
     if (before[i] == 0 && after[i] == 0) continue;
@@ -192,6 +203,7 @@ at::Tensor padded(const NodeRef& node, at::Tensor x, const std::string& mode,
 }
 
 Tensors pad(const NodeRef& node, Inputs inputs, Execution& execution) {
+  if (const std::string why = pad_obstacle(node); !why.empty()) refuse(node, why);
   const at::Tensor& x = inputs[0];
   const auto pads = integers_of(node, inputs, 1, execution.opset < 2 ? "paddings" : "pads");
   std::vector<int64_t> axes(static_cast<size_t>(x.dim()));
@@ -206,7 +218,7 @@ Tensors pad(const NodeRef& node, Inputs inputs, Execution& execution) {
   const at::Scalar value = has_input(inputs, 2) && inputs[2].numel() > 0
                                ? inputs[2].item()
                                : node.attribute("value", 0.0F);
-  return {padded(node, x, node.attribute("mode", "constant"), before, after, value)};
+  return {padded(x, node.attribute("mode", "constant"), before, after, value)};
 }
 
 Tensors one_hot(const NodeRef& node, Inputs inputs, Execution&) {
@@ -240,10 +252,10 @@ void add_index_ops(OpTable& table) {
   table["Gather"] = {gather, true, {0}};
   table["GatherElements"] = {gather_elements, true, {0}};
   table["GatherND"] = {gather_nd, true, {0}};
-  table["Scatter"] = {scatter_elements};
-  table["ScatterElements"] = {scatter_elements};
-  table["ScatterND"] = {scatter_nd};
-  table["Pad"] = {pad};
+  table["Scatter"] = {.run = scatter_elements, .obstacle = scatter_obstacle};
+  table["ScatterElements"] = {.run = scatter_elements, .obstacle = scatter_obstacle};
+  table["ScatterND"] = {.run = scatter_nd, .obstacle = scatter_obstacle};
+  table["Pad"] = {.run = pad, .obstacle = pad_obstacle};
   table["OneHot"] = {one_hot};
   table["NonZero"] = {non_zero, false};
   table["Compress"] = {compress};

@@ -154,22 +154,26 @@ at::Tensor resized(const NodeRef& node, const at::Tensor& input, const Method& m
   });
 }
 
+std::string obstacle(const NodeRef& node) {
+  const std::string mode = node.attribute("mode", "nearest");
+  for (const char* const known : {"nearest", "linear", "bilinear", "cubic"}) {
+    if (mode == known) return "";
+  }
+  return "mode " + mode + " is not covered";
+}
+
 Method method_of(const NodeRef& node, int64_t opset) {
+  if (const std::string why = obstacle(node); !why.empty()) refuse(node, why);
   Method method;
   method.mode = node.attribute("mode", "nearest");
   if (method.mode == "bilinear") method.mode = "linear";  // Upsample 1
-  if (method.mode != "nearest" && method.mode != "linear" && method.mode != "cubic") {
-    refuse(node, "mode " + method.mode + " is not covered");
-  }
-  const bool old = opset < 11;  // neither had a choice
+  const bool old = opset < 11;                            // neither had a choice
   method.coordinates =
       node.attribute("coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
   method.nearest = node.attribute("nearest_mode", old ? "floor" : "round_prefer_floor");
   method.cubic = node.attribute("cubic_coeff_a", -0.75F);
   method.exclude_outside = node.attribute("exclude_outside", int64_t{0}) != 0;
   method.antialias = node.attribute("antialias", int64_t{0}) != 0 && method.mode != "nearest";
-  // Antialiasing weighs what is there, as PIL does.
-  if (method.antialias) method.exclude_outside = true;
   method.extrapolation = node.attribute("extrapolation_value", 0.0F);
   return method;
 }
@@ -247,8 +251,8 @@ Tensors upsample(const NodeRef& node, Inputs inputs, Execution&) {
 }  // namespace
 
 void add_resize_ops(OpTable& table) {
-  table["Resize"] = {resize};
-  table["Upsample"] = {upsample};
+  table["Resize"] = {.run = resize, .obstacle = obstacle};
+  table["Upsample"] = {.run = upsample, .obstacle = obstacle};
 }
 
 }  // namespace mcompress::train

@@ -102,6 +102,13 @@ Tensors size(const NodeRef&, Inputs inputs, Execution&) {
   return {at::scalar_tensor(inputs[0].numel(), at::kLong)};
 }
 
+std::string constant_obstacle(const NodeRef& node) {
+  for (const char* const name : {"value_string", "value_strings", "sparse_value"}) {
+    if (node.has_attribute(name)) return "strings and sparse tensors are not covered";
+  }
+  return "";
+}
+
 Tensors constant(const NodeRef& node, Inputs, Execution&) {
   if (node.has_attribute("value")) {
     const auto value = node.attribute_tensor("value");
@@ -119,7 +126,7 @@ Tensors constant(const NodeRef& node, Inputs, Execution&) {
   if (node.has_attribute("value_floats")) {
     return {at::tensor(node.attribute_floats("value_floats"), at::kFloat)};
   }
-  refuse(node, "strings and sparse tensors are not covered");
+  refuse(node, constant_obstacle(node));
 }
 
 Tensors constant_of_shape(const NodeRef& node, Inputs inputs, Execution&) {
@@ -186,7 +193,7 @@ void add_shape_ops(OpTable& table) {
   table["Tile"] = {tile, true, {0}};
   table["Shape"] = {shape, false};
   table["Size"] = {size, false};
-  table["Constant"] = {constant};
+  table["Constant"] = {.run = constant, .obstacle = constant_obstacle};
   table["ConstantOfShape"] = {constant_of_shape, false};
   table["Range"] = {range, false};
   table["DepthToSpace"] = {depth_to_space};
