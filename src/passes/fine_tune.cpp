@@ -47,11 +47,10 @@ class FineTune : public Pass {
         .needs = {.runtime = true, .training = true, .judge = true},
         .idempotent = false,
         .cost =
-            "time: minutes to hours; needs training data and the trainer "
-            "(tools/setup --training)",
+            "time: minutes to hours; needs training data and the trainer (tools/setup --training)",
         .benefit =
-            "accuracy that pruning, sharing and low rank have cost; "
-            "sparsity they cannot reach alone",
+            "accuracy that pruning, sharing and low rank have cost; sparsity they cannot reach "
+            "alone",
     };
     return info;
   }
@@ -61,9 +60,8 @@ class FineTune : public Pass {
   void describe(OptionSet& o) override {
     options_.describe(o);
     o.add("prune-sparsity", sparsity_,
-          "Part of the weights that is zero in the end; one number, or one for "
-          "each layer in graph order; none: "
-          "nothing is pruned")
+          "Part of the weights that is zero in the end; one number, or one for each layer in graph "
+          "order; none: nothing is pruned")
         .range(0, 1);
     o.add("prune-from", from_, "Part that is zero at the beginning").range(0, 1);
     o.add("prune-curve", prune_.curve,
@@ -79,18 +77,16 @@ class FineTune : public Pass {
           "Each layer loses its part, or all layers together");
     o.add("prune-score", prune_.score,
           {{"magnitude", PruneScore::kMagnitude}, {"movement", PruneScore::kMovement}},
-          "What goes first: the smallest weights, or those that training moves "
-          "towards zero");
+          "What goes first: the smallest weights, or those that training moves towards zero");
     o.add("prune-regrow", prune_.regrow,
-          "Share of the zeros that may come back each time: those of the "
-          "largest gradient")
+          "Share of the zeros that may come back each time: those of the largest gradient")
         .range(0, 1);
   }
 
   std::string check_options() const override {
     if (sparsity_.size() > 1 && prune_.scope == Scope::kGlobal) {
-      return "prune-sparsity has an entry for each layer, and prune-scope: "
-             "global is for one number";
+      return "prune-sparsity has an entry for each layer, and prune-scope: global is for one "
+             "number";
     }
     return options_.check();
   }
@@ -134,9 +130,7 @@ class FineTune : public Pass {
         throw Error(ErrorCode::kRecipe,
                     fmt::format("prune-sparsity has {} entries for {} layers: {}", sparsity_.size(),
                                 prune.weights.size(), fmt::join(prune.weights, ", ")))
-            .hint(
-                "give one number for all, or one for each layer in graph "
-                "order");
+            .hint("give one number for all, or one for each layer in graph order");
       }
       prune.per_weight = sparsity_;
     }

@@ -15,35 +15,35 @@ namespace mcompress::training {
 /// the defaults that do not suit it before it calls `describe`.
 struct TrainingOptions {
   double epochs = 5;
-  std::optional<double> steps = {}; ///< instead of epochs
+  std::optional<double> steps = {};  ///< instead of epochs
   int64_t batch = 64;
   OptimizerOptions optimizer = {};
   RateOptions rate = {};
   AugmentOptions augment = {};
   LossOptions loss = {};
 
-  std::string teacher = "none"; ///< none, input, self, or a file
+  std::string teacher = "none";  ///< none, input, self, or a file
   std::vector<std::string> teachers = {};
   std::vector<double> teacher_weights = {};
   double temperature = 4, soft_weight = 0.5, feature_weight = 1;
-  std::vector<std::string> features = {}; ///< "STUDENT=TEACHER"
+  std::vector<std::string> features = {};  ///< "STUDENT=TEACHER"
   int self_every = 1;
 
   std::vector<std::string> freeze = {};
   bool update_batch_norm = false;
   int patience = 0;
   std::string checkpoint = "";
-  bool skip_without = false; ///< `missing-data: skip`
+  bool skip_without = false;  ///< `missing-data: skip`
 
-  void describe(OptionSet &options);
+  void describe(OptionSet& options);
   /// Complaint about a combination of options, or "".
   std::string check() const;
   bool has_teacher() const { return teacher != "none" || !teachers.empty(); }
 
-private:
-  void describe_learning(OptionSet &options);
-  void describe_data(OptionSet &options);
-  void describe_teachers(OptionSet &options);
+ private:
+  void describe_learning(OptionSet& options);
+  void describe_data(OptionSet& options);
+  void describe_teachers(OptionSet& options);
 };
 
-} // namespace mcompress::training
+}  // namespace mcompress::training

@@ -17,56 +17,55 @@
 namespace mcompress::training {
 namespace {
 
-std::set<std::string> constants_of(const std::vector<Layer> &layers) {
+std::set<std::string> constants_of(const std::vector<Layer>& layers) {
   std::set<std::string> names;
-  for (const Layer &layer : layers) {
-    names.insert(layer.weight.name());
-    if (layer.bias)
-      names.insert(layer.bias.name());
+  const auto add = [&](const ValueRef& value) {
+    if (!value) return;
+    names.insert(value.name());
+    const NodeRef producer = value.producer();
+    if (producer && producer.is("DequantizeLinear")) names.insert(producer.input_name(0));
+  };
+  for (const Layer& layer : layers) {
+    add(layer.weight);
+    if (layer.kind != LayerKind::kEmbedding) add(layer.node.input(layer.bias_input));
   }
   return names;
 }
 
 /// Trained values: what can be trained, without layers that are left out and
 /// without frozen constants. Empty where that is all of them.
-std::vector<std::string>
-choose_parameters(const TrainingOptions &options,
-                  const std::vector<std::string> &trainable, Model &model,
-                  const std::vector<Layer> &selected, PassContext &context) {
-  const auto &selection = context.selection();
-  if (selection.empty() && options.freeze.empty())
-    return {};
+std::vector<std::string> choose_parameters(const TrainingOptions& options,
+                                           const std::vector<std::string>& trainable, Model& model,
+                                           const std::vector<Layer>& selected,
+                                           PassContext& context) {
+  const auto& selection = context.selection();
+  if (selection.empty() && options.freeze.empty()) return {};
   const std::set<std::string> chosen = constants_of(selected);
   const std::set<std::string> of_layers = constants_of(find_layers(model));
   // Patterns are those of layers; constants stand in for them by name.
   std::vector<Layer> named(trainable.size());
-  for (size_t i = 0; i < trainable.size(); ++i)
-    named[i].name = named[i].output = trainable[i];
+  for (size_t i = 0; i < trainable.size(); ++i) named[i].name = named[i].output = trainable[i];
   const LayerSelection frozen({}, options.freeze);
-  for (const auto &pattern : frozen.unmatched(named)) {
-    context.warn("freeze: '" + pattern +
-                 "' matches no constant that can be trained");
+  for (const auto& pattern : frozen.unmatched(named)) {
+    context.warn("freeze: '" + pattern + "' matches no constant that can be trained");
   }
   std::vector<std::string> result;
   for (size_t i = 0; i < trainable.size(); ++i) {
     const bool of_no_layer = of_layers.count(trainable[i]) == 0;
-    const bool wanted = chosen.count(trainable[i]) > 0 ||
-                        (of_no_layer && selection.only().empty());
-    if (wanted && frozen.reason_to_skip(named, i).empty())
-      result.push_back(trainable[i]);
+    const bool wanted = chosen.count(trainable[i]) > 0 || (of_no_layer && selection.only().empty());
+    if (wanted && frozen.reason_to_skip(named, i).empty()) result.push_back(trainable[i]);
   }
   if (result.empty()) {
-    throw Error(
-        ErrorCode::kModel,
-        "nothing is left to train: only, skip and freeze leave no constant")
+    throw Error(ErrorCode::kModel,
+                "nothing is left to train: only, skip and freeze leave no constant")
         .hint("of those that can be trained, some are: " + trainable.front());
   }
   return result;
 }
 
-std::vector<FeaturePair> feature_pairs(const std::vector<std::string> &texts) {
+std::vector<FeaturePair> feature_pairs(const std::vector<std::string>& texts) {
   std::vector<FeaturePair> pairs;
-  for (const std::string &text : texts) {
+  for (const std::string& text : texts) {
     const size_t at = text.find('=');
     pairs.push_back({text.substr(0, at), text.substr(at + 1)});
   }
@@ -74,8 +73,8 @@ std::vector<FeaturePair> feature_pairs(const std::vector<std::string> &texts) {
 }
 
 /// Shape of the student's output for one sample.
-Shape output_shape(RuntimeService &runtime, const Model &model,
-                   const std::string &output, const Dataset &data) {
+Shape output_shape(RuntimeService& runtime, const Model& model, const std::string& output,
+                   const Dataset& data) {
   SessionOptions options;
   options.prepack = false;
   options.extra_outputs = {output};
@@ -84,14 +83,11 @@ Shape output_shape(RuntimeService &runtime, const Model &model,
 }
 
 class TeacherList {
-public:
-  TeacherList(const TrainingOptions &options, const Model &model,
-              PassContext &context)
-      : options_(options), model_(model), context_(context),
-        data_(context.training_data()) {
+ public:
+  TeacherList(const TrainingOptions& options, const Model& model, PassContext& context)
+      : options_(options), model_(model), context_(context), data_(context.training_data()) {
     const auto outputs = model.graph().outputs();
-    output_ = options.loss.output.empty() ? outputs.front().name
-                                          : options.loss.output;
+    output_ = options.loss.output.empty() ? outputs.front().name : options.loss.output;
     shape_ = output_shape(context.runtime(), model, output_, *data_);
   }
 
@@ -99,8 +95,7 @@ public:
     std::vector<Teacher> result;
     if (options_.teacher == "input") {
       if (context_.input_model() == nullptr) {
-        throw Error(ErrorCode::kBug,
-                    "teacher: input, and the run has no input model");
+        throw Error(ErrorCode::kBug, "teacher: input, and the run has no input model");
       }
       result.push_back(ask({"teacher input", context_.input_model(), 1}, true));
       return result;
@@ -109,32 +104,30 @@ public:
       result.push_back(load(options_.teacher, 1, true));
     }
     for (size_t i = 0; i < options_.teachers.size(); ++i) {
-      const double weight =
-          options_.teacher_weights.empty() ? 1 : options_.teacher_weights[i];
-      if (weight > 0)
-        result.push_back(load(options_.teachers[i], weight, result.empty()));
+      const double weight = options_.teacher_weights.empty() ? 1 : options_.teacher_weights[i];
+      if (weight > 0) result.push_back(load(options_.teachers[i], weight, result.empty()));
     }
     return result;
   }
 
-private:
-  Teacher ask(const TeacherModel &teacher, bool first) {
+ private:
+  Teacher ask(const TeacherModel& teacher, bool first) {
     std::vector<std::string> features;
     if (first) {
-      for (const FeaturePair &pair : feature_pairs(options_.features))
+      for (const FeaturePair& pair : feature_pairs(options_.features))
         features.push_back(pair.teacher);
     }
-    return open_teacher(context_.runtime(), teacher, *data_, output_, shape_,
-                        features, context_.threads());
+    return open_teacher(context_.runtime(), teacher, *data_, output_, shape_, features,
+                        context_.threads());
   }
-  Teacher load(const std::string &file, double weight, bool first) {
+  Teacher load(const std::string& file, double weight, bool first) {
     const Model model = Model::load(file);
     return ask({"teacher " + file, &model, weight}, first);
   }
 
-  const TrainingOptions &options_;
-  const Model &model_;
-  PassContext &context_;
+  const TrainingOptions& options_;
+  const Model& model_;
+  PassContext& context_;
   std::shared_ptr<const Dataset> data_;
   std::string output_;
   Shape shape_;
@@ -142,143 +135,134 @@ private:
 
 /// Higher is better, as trainers want it; back again it is the metric in its
 /// own unit.
-double sign_of(const Evaluator &evaluator) {
-  return evaluator.metric().higher_is_better ? 1 : -1;
-}
+double sign_of(const Evaluator& evaluator) { return evaluator.metric().higher_is_better ? 1 : -1; }
 
-std::function<double(const Model &)> make_judge(const TrainingOptions &options,
-                                                PassContext &context) {
-  Evaluator *const evaluator = context.evaluator();
+std::function<double(const Model&)> make_judge(const TrainingOptions& options,
+                                               PassContext& context) {
+  Evaluator* const evaluator = context.evaluator();
   if (evaluator == nullptr) {
-    context.warn("no data to judge the epochs by: the last one is kept; give "
-                 "some with --data validation=FILE");
+    context.warn(
+        "no data to judge the epochs by: the last one is kept; give some with --data "
+        "validation=FILE");
     return {};
   }
-  const bool has_other_teacher = options.has_teacher() &&
-                                 options.teacher != "input" &&
-                                 options.teacher != "self";
+  const bool has_other_teacher =
+      options.has_teacher() && options.teacher != "input" && options.teacher != "self";
   if (evaluator->metric().needs_reference && has_other_teacher) {
     context.warn(
-        fmt::format("the metric {} compares with the input model, which is not "
-                    "the teacher: the last epoch is kept; labels "
-                    "in the validation data would tell the best",
+        fmt::format("the metric {} compares with the input model, which is not the teacher: the "
+                    "last epoch is kept; labels in the validation data would tell the best",
                     evaluator->metric().name));
     return {};
   }
-  return [evaluator](const Model &candidate) {
+  return [evaluator](const Model& candidate) {
     return sign_of(*evaluator) * evaluator->evaluate(candidate).value.value;
   };
 }
 
-void require_trainable(const TrainingCheck &check) {
+/// Where a recipe is for models of all kinds (`missing-data: skip`), one that cannot be trained is
+/// no error.
+void require_trainable(const TrainingCheck& check, bool skip) {
+  const std::string why = check.obstacles.empty()
+                              ? "no weight is a plain constant"
+                              : fmt::format("{}", fmt::join(check.obstacles, "; "));
+  if (skip && (!check.obstacles.empty() || check.parameters.empty())) throw Unsupported(why);
   if (!check.obstacles.empty()) {
-    throw Error(
-        ErrorCode::kModel,
-        fmt::format("cannot be trained: {}", fmt::join(check.obstacles, "; ")))
+    throw Error(ErrorCode::kModel, "cannot be trained: " + why)
         .hint("leave the step out, or train the model where it was made");
   }
   if (check.parameters.empty()) {
-    throw Error(ErrorCode::kModel,
-                "the model has nothing to train: no weight is a plain constant")
+    throw Error(ErrorCode::kModel, "the model has nothing to train: " + why)
         .hint("decode-weights makes plain constants of stored ones");
   }
 }
 
-void require_labels(const TrainingOptions &options, const Dataset &data) {
-  if (data.has_labels() || (options.has_teacher() && options.teacher != "self"))
-    return;
+void require_labels(const TrainingOptions& options, const Dataset& data) {
+  if (data.has_labels() || (options.has_teacher() && options.teacher != "self")) return;
   throw Error(ErrorCode::kData,
-              data.description() +
-                  ": has no labels to train with, and there is no teacher")
-      .hint("give labels, or learn from the model as it came with teacher: "
-            "input");
+              data.description() + ": has no labels to train with, and there is no teacher")
+      .hint("give labels, or learn from the model as it came with teacher: input");
 }
 
 /// Training in one line of the terminal's progress.
 class TrainingLine {
-public:
-  explicit TrainingLine(Progress &progress) : progress_(progress) {
+ public:
+  explicit TrainingLine(Progress& progress) : progress_(progress) {
     progress_.begin("training", 0);
   }
-  TrainingLine(const TrainingLine &) = delete;
-  TrainingLine &operator=(const TrainingLine &) = delete;
+  TrainingLine(const TrainingLine&) = delete;
+  TrainingLine& operator=(const TrainingLine&) = delete;
   ~TrainingLine() { progress_.end(); }
 
-  void show(const TrainingProgress &now, double sign) {
-    if (now.metric)
-      metric_ = sign * *now.metric;
-    std::string text = fmt::format("epoch {}, step {} of {}, loss {:.4g}",
-                                   now.epoch, now.step, now.steps, now.loss);
-    if (metric_)
-      text += fmt::format(", metric {:.4g}", *metric_);
-    if (now.seconds_left > 0)
-      text += ", " + format_seconds(now.seconds_left) + " left";
+  void show(const TrainingProgress& now, double sign) {
+    if (now.metric) metric_ = sign * *now.metric;
+    std::string text = fmt::format("epoch {}, step {} of {}, loss {:.4g}", now.epoch, now.step,
+                                   now.steps, now.loss);
+    if (metric_) text += fmt::format(", metric {:.4g}", *metric_);
+    if (now.seconds_left > 0) text += ", " + format_seconds(now.seconds_left) + " left";
     progress_.end();
     progress_.begin(text, 0);
   }
 
-private:
-  Progress &progress_;
+ private:
+  Progress& progress_;
   std::optional<double> metric_;
 };
 
-void record(const TrainingResult &result, double sign, PassContext &context) {
+void record(const TrainingResult& result, double sign, PassContext& context) {
   for (size_t i = 0; i < result.epochs.size(); ++i) {
     TrainingEpoch epoch = result.epochs[i];
-    if (epoch.score)
-      epoch.score = sign * *epoch.score;
+    if (epoch.score) epoch.score = sign * *epoch.score;
     context.trained(epoch, static_cast<int>(i) + 1 == result.best_epoch);
   }
   context.count("epochs", static_cast<int64_t>(result.epochs.size()));
   context.count("best epoch", result.best_epoch);
   context.count("trained numbers", static_cast<int64_t>(result.parameters));
-  for (const std::string &note : result.notes)
-    context.warn(note);
+  for (const std::string& note : result.notes) context.warn(note);
   if (result.best_epoch == 0 && result.best_score) {
     context.warn("no epoch was better than the start, which is kept");
   }
 }
 
-} // namespace
+}  // namespace
 
-bool can_train(const TrainingOptions &options, PassContext &context) {
+bool can_train(const TrainingOptions& options, PassContext& context) {
   if (!options.skip_without) {
     context.training_data();
     context.trainer();
     return true;
   }
   if (!context.has_training_data()) {
-    context.warn("left out: there is no training data; give some with --data "
-                 "training=FILE");
+    context.warn("left out: there is no training data; give some with --data training=FILE");
     return false;
   }
   try {
     context.trainer();
-  } catch (const Error &error) {
+  } catch (const Error& error) {
     context.warn("left out: " + error.message() + "; " + error.hint());
     return false;
   }
   return true;
 }
 
-PreparedTask prepare(const TrainingOptions &options, Model &model,
-                     const std::vector<Layer> &selected, PassContext &context) {
+PreparedTask prepare(const TrainingOptions& options, Model& model,
+                     const std::vector<Layer>& selected, PassContext& context,
+                     const std::vector<std::string>& integers) {
   PreparedTask result;
   result.check = context.trainer().check(model, options.loss.output);
-  require_trainable(result.check);
-  TrainingTask &task = result.task;
+  auto& trainable = result.check.parameters;
+  trainable.insert(trainable.end(), integers.begin(), integers.end());
+  require_trainable(result.check, options.skip_without);
+  TrainingTask& task = result.task;
   task.data = context.training_data();
   require_labels(options, *task.data);
   if (!result.check.frozen.empty()) {
-    context.warn(fmt::format(
-        "what lies before {} is not trained: no gradient passes there",
-        fmt::join(result.check.frozen, ", ")));
+    context.warn(fmt::format("what lies before {} is not trained: no gradient passes there",
+                             fmt::join(result.check.frozen, ", ")));
   }
-  task.parameters = choose_parameters(options, result.check.parameters, model,
-                                      selected, context);
+  task.parameters = choose_parameters(options, result.check.parameters, model, selected, context);
   task.epochs = options.epochs;
-  if (options.steps)
-    task.steps = static_cast<size_t>(std::llround(*options.steps));
+  if (options.steps) task.steps = static_cast<size_t>(std::llround(*options.steps));
   task.batch = static_cast<size_t>(options.batch);
   task.optimizer = options.optimizer;
   task.rate = options.rate;
@@ -290,21 +274,17 @@ PreparedTask prepare(const TrainingOptions &options, Model &model,
   task.distill.feature_weight = options.feature_weight;
   task.distill.self = options.teacher == "self";
   task.distill.self_every = options.self_every;
-  for (const FeaturePair &pair : task.distill.features) {
+  for (const FeaturePair& pair : task.distill.features) {
     const ValueRef value = model.graph().find(pair.student);
-    if (value && !value.is_constant())
-      continue;
-    throw Error(ErrorCode::kModel,
-                "features: the model has no value '" + pair.student + "'")
-        .hint(
-            "write STUDENT=TEACHER, by the names of values of the main graph");
+    if (value && !value.is_constant()) continue;
+    throw Error(ErrorCode::kModel, "features: the model has no value '" + pair.student + "'")
+        .hint("write STUDENT=TEACHER, by the names of values of the main graph");
   }
   if (options.has_teacher() && options.teacher != "self") {
     task.distill.teachers = TeacherList(options, model, context).open();
   }
   if (result.check.has_prefix) {
-    task.prefix = open_prefix(context.runtime(), model, result.check.fed,
-                              context.threads());
+    task.prefix = open_prefix(context.runtime(), model, result.check.fed, context.threads());
   }
   task.update_batch_norm = options.update_batch_norm;
   task.judge = make_judge(options, context);
@@ -315,28 +295,25 @@ PreparedTask prepare(const TrainingOptions &options, Model &model,
   return result;
 }
 
-bool train(Model &model, TrainingTask &task, PassContext &context) {
-  const double sign =
-      context.evaluator() != nullptr ? sign_of(*context.evaluator()) : 1;
+bool train(Model& model, TrainingTask& task, PassContext& context) {
+  const double sign = context.evaluator() != nullptr ? sign_of(*context.evaluator()) : 1;
   const Fingerprint before = model.fingerprint();
   TrainingLine line(context.progress());
   int epoch = 0;
   const support::EndsByItself patience;
-  task.progress = [&](const TrainingProgress &now) {
+  task.progress = [&](const TrainingProgress& now) {
     check_interrupt();
     epoch = now.epoch;
     line.show(now, sign);
   };
   try {
     record(context.trainer().train(model, task), sign, context);
-  } catch (const Error &error) {
-    if (error.code() != ErrorCode::kInterrupted || epoch == 0)
-      throw;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInterrupted || epoch == 0) throw;
     context.finish_early();
-    context.warn(
-        fmt::format("interrupted in epoch {}: the best so far is kept", epoch));
+    context.warn(fmt::format("interrupted in epoch {}: the best so far is kept", epoch));
   }
   return !(model.fingerprint() == before);
 }
 
-} // namespace mcompress::training
+}  // namespace mcompress::training

@@ -14,7 +14,7 @@ namespace mcompress::training {
 /// False where the step is to be left out for want of data or trainer
 /// (`missing-data: skip`), after a warning that says so. Throws kData or
 /// kRuntime where that is an error.
-bool can_train(const TrainingOptions &options, PassContext &context);
+bool can_train(const TrainingOptions& options, PassContext& context);
 
 /// What `prepare` found of a model, and the task that trains it.
 struct PreparedTask {
@@ -28,13 +28,15 @@ struct PreparedTask {
 /// model without anything to train, for a node that no gradient passes and for
 /// a teacher with other inputs or outputs, kData for data without labels where
 /// there is no teacher either. `selected`: the layers that only and skip leave
-/// (select_layers).
-PreparedTask prepare(const TrainingOptions &options, Model &model,
-                     const std::vector<Layer> &selected, PassContext &context);
+/// (select_layers). `integers`: constants behind a DequantizeLinear that are trained like plain
+/// ones (TrainingTask::quantizers); the check names them among the parameters.
+PreparedTask prepare(const TrainingOptions& options, Model& model,
+                     const std::vector<Layer>& selected, PassContext& context,
+                     const std::vector<std::string>& integers = {});
 
 /// Trains with progress, and records epochs, counters and notes. An interrupt
 /// ends it: the best so far is in `model`, and the run goes on to encoding and
 /// writing (PassContext::finish_early). Returns whether `model` changed.
-bool train(Model &model, TrainingTask &task, PassContext &context);
+bool train(Model& model, TrainingTask& task, PassContext& context);
 
-} // namespace mcompress::training
+}  // namespace mcompress::training
