@@ -19,6 +19,7 @@ struct Role {
   Stage stage;
   bool rescales = false;        ///< changes the scale of weights
   bool changes_values = false;  ///< has no meaning on quantized weights
+  bool recurs = false;          ///< belongs after any stage up to its own
 };
 
 // Passes that are sound anywhere (eliminate-*, fold-constants, share-initializers, decode-weights,
@@ -34,7 +35,8 @@ constexpr std::array kRoles{
     Role{"factorize-weights", Stage::kLowRank, false, true},
     Role{"prune-magnitude", Stage::kSparse, false, true},
     Role{"prune-calibrated", Stage::kSparse, false, true},
-    Role{"fine-tune", Stage::kSparse, false, true},
+    // Heals what low rank, pruning and sharing cost.
+    Role{"fine-tune", Stage::kShare, false, true, true},
     Role{"share-weights", Stage::kShare, false, true},
     Role{"tie-weights", Stage::kShare, false, true},
     Role{"quantize-dynamic", Stage::kQuantize},
@@ -113,7 +115,7 @@ class OrderCheck {
                        stage_name(role.stage), later->step->pass, stage_name(later->role->stage)),
            fmt::format("move it before {}", later->step->pass), true});
     }
-    seen_.push_back({&step, &role});
+    if (!role.recurs) seen_.push_back({&step, &role});
   }
 
   // Steps that select layers may act on different ones; the recipe cannot tell.

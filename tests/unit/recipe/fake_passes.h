@@ -57,7 +57,7 @@ inline PassRegistry fake_passes() {
        {"fold-batch-norm", "fold-constants", "encode-weights", "decode-weights"}) {
     registry.add(name, [name] { return std::make_unique<FakePass>(name, false); });
   }
-  for (const char* name : {"prune-magnitude", "factorize-weights", "share-weights",
+  for (const char* name : {"prune-magnitude", "factorize-weights", "share-weights", "fine-tune",
                            "quantize-static", "quantize-weights"}) {
     registry.add(name, [name] { return std::make_unique<FakePass>(name, true); });
   }

@@ -403,6 +403,17 @@ TEST_F(RecipeReader, WarnsAboutAnUnsoundOrder) {
               ElementsAre(HasSubstr("warning: prune-magnitude (sparsity) after share-weights")));
 }
 
+TEST_F(RecipeReader, FineTuningBelongsAfterWhatItHeals) {
+  EXPECT_THAT(problems("steps: [factorize-weights, fine-tune, prune-magnitude, fine-tune, "
+                       "share-weights, fine-tune, encode-weights]"),
+              IsEmpty());
+  EXPECT_THAT(problems("steps: [{repeat: 2, steps: [prune-magnitude, fine-tune]}]"), IsEmpty());
+  EXPECT_THAT(problems("steps: [encode-weights, fine-tune]"),
+              ElementsAre(HasSubstr("warning: fine-tune")));
+  EXPECT_THAT(problems("steps: [quantize-static, fine-tune]"),
+              ElementsAre(HasSubstr("changes weights that quantize-static has quantized")));
+}
+
 TEST_F(RecipeReader, ChangingQuantizedOrSharedWeightsIsAnError) {
   EXPECT_THAT(
       problems("steps: [quantize-static, share-weights]"),
