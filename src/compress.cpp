@@ -3,6 +3,7 @@
 // The data flow of one run (architecture.md section 3). Everything it calls lives elsewhere.
 #include <algorithm>
 #include <chrono>
+#include <future>
 
 #include "calibration/calibration.h"
 #include "calibration/table.h"
@@ -35,7 +36,8 @@ constexpr double kLatencySeconds = 5;
 constexpr size_t kFallbackSamples = 64;
 constexpr size_t kValidationSamples = 8;
 constexpr uint64_t kFullValidationBelow = uint64_t{1} << 30;
-constexpr uint64_t kGzipBelow = uint64_t{256} << 20;
+/// A second for 30 MB: for larger models the figure would take longer than all the rest.
+constexpr uint64_t kGzipBelow = uint64_t{64} << 20;
 
 /// At most `count` samples, evenly spread.
 std::shared_ptr<const Dataset> some_of(const std::shared_ptr<const Dataset>& data, size_t count) {
@@ -153,7 +155,8 @@ class Run {
     if (options_.freeze_inputs) baseline_->freeze_inputs();
     report_.size_before.file_bytes = baseline_->file_size();
     if (options_.dry_run) return;
-    report_.input_hash = support::hash_file(input_path_).labelled();
+    input_hash_ = std::async(std::launch::async,
+                             [path = input_path_] { return support::hash_file(path).labelled(); });
     const auto why = options_.runtime->load_error(*baseline_);
     if (!why) return;
     const bool needs_runs =
@@ -250,6 +253,7 @@ class Run {
     if (runs_) types_ = context_->sample_types(*baseline_);
     const uint64_t file_bytes = report_.size_before.file_bytes;
     report_.size_before = size_figure(*baseline_, types_);
+    nonzeros_.add(*baseline_, report_.size_before.nonzeros);
     if (file_bytes < kGzipBelow) report_.size_before.gzip_bytes = support::gzip_size(input_path_);
     if (!runs_) return;
     if (roles_.evaluation) {
@@ -292,7 +296,8 @@ class Run {
                     .evaluator = step_evaluator_.get(),
                     .sample = sample_,
                     .baseline_size = report_.size_before,
-                    .encode = recipe_.encode},
+                    .encode = recipe_.encode,
+                    .nonzeros = &nonzeros_},
                    *manager_);
     StepRunner runner(*manager_, *context_, judge);
     runner.on_step([&](const Model& model, const StepReport& step) { keep_step(model, step); });
@@ -326,6 +331,7 @@ class Run {
   }
 
   void encode_and_mark() {
+    report_.input_hash = input_hash_.get();
     if (recipe_.encode) {
       const bool last_is_encode =
           !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
@@ -339,12 +345,14 @@ class Run {
           step.changed = true;
           step.seconds = outcome.seconds;
           step.size = size_figure(*model_, ValueTypes());
+          nonzeros_.add(*model_, step.size.nonzeros);
           step.counters = context_->counters();
           report_.steps.push_back(std::move(step));
         }
         for (const auto& decision : context_->decisions()) decisions_.push_back(decision);
       }
     }
+    known_nonzeros_ = nonzeros_.of(*model_);
     model_->set_metadata("mcompress.version", version());
     model_->set_metadata("mcompress.runtime", report_.environment.runtime_version);
     model_->set_metadata("mcompress.recipe", recipe_.name);
@@ -393,8 +401,8 @@ class Run {
 
   void measure_written(Model& written) {
     report_.output_hash = support::hash_file(output_path_).labelled();
-    report_.size_after =
-        size_figure(written, runs_ ? context_->sample_types(written) : ValueTypes());
+    report_.size_after = size_figure(
+        written, runs_ ? context_->sample_types(written) : ValueTypes(), known_nonzeros_);
     context_->forget_types();
     if (report_.size_after.file_bytes < kGzipBelow) {
       report_.size_after.gzip_bytes = support::gzip_size(output_path_);
@@ -464,7 +472,10 @@ class Run {
   const RunOptions& options_;
   RunReport report_;
   std::optional<Model> baseline_, model_;
+  KnownNonzeros nonzeros_;
+  std::optional<uint64_t> known_nonzeros_;  ///< of what is written
   bool runs_ = true;
+  std::future<std::string> input_hash_;  ///< computed while the steps run
   std::optional<RunCosts> costs_;
   bool plan_checked_ = false;
   DataRoles roles_;

@@ -116,7 +116,7 @@ using ValueKey = std::pair<const Graph*, std::string>;
 
 /// Constants that are only pieces of a stored form: they count as the weight that the form stands
 /// for.
-std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model) {
+std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model, bool counts) {
   std::set<ValueKey> pieces;
   const auto inside = forms::form_nodes(model);
   for (Graph* const graph : model.graphs()) {
@@ -134,17 +134,19 @@ std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model) {
         pieces.insert({&constant.scope(), constant.name()});
       if (!is_weight_type(form->type)) continue;
       cost.parameters += static_cast<uint64_t>(element_count(form->shape));
-      cost.nonzeros += count_nonzeros(form->decode());
+      if (counts) cost.nonzeros += count_nonzeros(form->decode());
     }
   }
   return pieces;
 }
 
-void add_constant_to(ModelCost& cost, const ValueRef& constant, const std::set<ValueKey>& pieces) {
+void add_constant_to(ModelCost& cost, const ValueRef& constant, const std::set<ValueKey>& pieces,
+                     bool counts) {
   cost.weight_bytes += bytes_of(constant);
   const bool is_piece = pieces.contains({&constant.scope(), constant.name()});
   if (is_piece || !is_weight_type(constant.constant_type())) return;
   cost.parameters += static_cast<uint64_t>(element_count(constant.constant_shape()));
+  if (!counts) return;
   if (const auto tensor = constant.constant()) cost.nonzeros += count_nonzeros(*tensor);
 }
 
@@ -168,18 +170,21 @@ NodeCost node_cost(const NodeRef& node, const ValueTypes& types) {
   return cost;
 }
 
-ModelCost model_cost(Model& model, const ValueTypes& types) {
+ModelCost model_cost(Model& model, const ValueTypes& types,
+                     std::optional<uint64_t> known_nonzeros) {
   ModelCost cost;
-  const auto pieces = add_forms_to(cost, model);
+  const bool counts = !known_nonzeros;
+  cost.nonzeros = known_nonzeros.value_or(0);
+  const auto pieces = add_forms_to(cost, model, counts);
   for (Graph* graph : model.graphs()) {
     for (const std::string& name : graph->initializers()) {
       const ValueRef value = graph->find(name);
-      if (value && value.is_constant()) add_constant_to(cost, value, pieces);
+      if (value && value.is_constant()) add_constant_to(cost, value, pieces, counts);
     }
     for (const NodeRef node : graph->nodes()) {
       if (node.is("Constant")) {
         const ValueRef value = node.output(0);
-        if (value && value.is_constant()) add_constant_to(cost, value, pieces);
+        if (value && value.is_constant()) add_constant_to(cost, value, pieces, counts);
         continue;
       }
       const auto macs = macs_of(node, types);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "mcompress/model.h"
 #include "mcompress/value_types.h"
@@ -29,7 +30,8 @@ struct ModelCost {
   uint64_t macs = 0;
   bool macs_complete = true;  ///< false: the shapes of some layer are unknown
 };
-/// Reads every constant once.
-ModelCost model_cost(Model& model, const ValueTypes& types);
+/// Reads every constant once, unless its non-zeros are known.
+ModelCost model_cost(Model& model, const ValueTypes& types,
+                     std::optional<uint64_t> known_nonzeros = std::nullopt);
 
 }  // namespace mcompress::analysis

@@ -2,12 +2,14 @@
 #include "analysis/weights.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
 #include <vector>
 
 #include "numerics/entropy.h"
+#include "support/parallel_for.h"
 
 namespace mcompress::analysis {
 namespace {
@@ -23,6 +25,28 @@ void with_floats(const Tensor& tensor, Visit visit) {
     const std::vector<float> values = tensor.to_float();
     visit(std::span<const float>(values));
   }
+}
+
+constexpr int64_t kCountBlock = int64_t{1} << 20;
+
+/// NaN counts.
+template <class T>
+uint64_t count_nonzeros(std::span<const T> values) {
+  std::atomic<uint64_t> count = 0;
+  parallel_for(0, static_cast<int64_t>(values.size()), kCountBlock,
+               [&](int64_t begin, int64_t end) {
+                 uint64_t zeros = 0;
+                 // Short sums in a narrow type are what the compiler makes vectors of.
+                 for (int64_t at = begin; at < end;) {
+                   const int64_t stop = std::min(at + 4096, end);
+                   uint32_t some = 0;
+                   for (; at < stop; ++at)
+                     some += values[static_cast<size_t>(at)] == T{0} ? 1U : 0U;
+                   zeros += some;
+                 }
+                 count += static_cast<uint64_t>(end - begin) - zeros;
+               });
+  return count;
 }
 
 }  // namespace
@@ -63,12 +87,11 @@ WeightFigures weight_figures(const Tensor& weight) {
 }
 
 uint64_t count_nonzeros(const Tensor& weight) {
-  uint64_t count = 0;
-  with_floats(weight, [&count](std::span<const float> values) {
-    count = static_cast<uint64_t>(
-        std::count_if(values.begin(), values.end(), [](float v) { return v != 0.0F; }));
-  });
-  return count;
+  if (weight.type() == DataType::kFloat) return count_nonzeros(weight.as<float>());
+  if (weight.type() == DataType::kInt8) return count_nonzeros(weight.as<int8_t>());
+  if (weight.type() == DataType::kUint8) return count_nonzeros(weight.as<uint8_t>());
+  const std::vector<float> values = weight.to_float();
+  return count_nonzeros(std::span<const float>(values));
 }
 
 }  // namespace mcompress::analysis

@@ -8,6 +8,8 @@
 
 #include "forms/encodings.h"
 #include "forms/quantized_parts.h"
+#include "numerics/weight_quantize.h"
+#include "support/parallel_for.h"
 
 namespace mcompress::forms {
 namespace {
@@ -84,6 +86,30 @@ void multiply_inputs(const QuantizedWeight& weight, std::span<float> values) {
   const auto columns = static_cast<size_t>(weight.codes.shape()[1]);
   const bool rows = weight.input_axis() == 0;
   for (size_t i = 0; i < values.size(); ++i) values[i] *= factors[rows ? i / columns : i % columns];
+}
+
+/// One scale for each channel, or one for all.
+template <class T>
+void fill_by_channel(const QuantizedWeight& weight, std::span<const T> codes,
+                     std::span<const int64_t> zero_points, std::span<float> out) {
+  constexpr int64_t kTaskElements = int64_t{1} << 18;
+  const std::span<const float> scales = weight.scales.as<float>();
+  const auto layout = scales.size() == 1
+                          ? numerics::ChannelLayout{1, 1, weight.codes.count()}
+                          : numerics::channel_layout(weight.codes.shape(), weight.axis);
+  const auto put = [&](size_t at, size_t channel) {
+    out[at] = static_cast<float>(codes[at] - zero_points[channel]) * scales[channel];
+  };
+  const int64_t size = layout.channels * layout.inner;
+  parallel_for(0, layout.outer, std::max<int64_t>(1, kTaskElements / std::max<int64_t>(size, 1)),
+               [&](int64_t first, int64_t last) {
+                 auto at = static_cast<size_t>(first * size);
+                 for (int64_t outer = first; outer < last; ++outer) {
+                   for (size_t channel = 0; channel < scales.size(); ++channel) {
+                     for (int64_t i = 0; i < layout.inner; ++i) put(at++, channel);
+                   }
+                 }
+               });
 }
 
 bool fits(const Shape& shape, const Shape& scales, int64_t axis, int64_t block) {
@@ -203,8 +229,12 @@ Tensor QuantizedWeight::dequantized() const {
   const std::span<const float> scale = scales.as<float>();
   const std::vector<int64_t> zero =
       zero_points ? zero_points->to_int64() : std::vector<int64_t>(scale.size(), 0);
-  const ScaleIndex index(codes.shape(), scales.shape(), axis, block);
   const auto fill = [&](auto q) {
+    if (block == 0) {
+      fill_by_channel(*this, q, zero, out);
+      return;
+    }
+    const ScaleIndex index(codes.shape(), scales.shape(), axis, block);
     for (size_t i = 0; i < q.size(); ++i) {
       const size_t s = index(static_cast<int64_t>(i));
       out[i] = static_cast<float>(q[i] - zero[s]) * scale[s];
@@ -214,7 +244,7 @@ Tensor QuantizedWeight::dequantized() const {
     fill(codes.as<int8_t>());
   } else {
     const std::vector<int64_t> wide = codes.to_int64();
-    fill(std::span(wide));
+    fill(std::span<const int64_t>(wide));
   }
   if (input_scales) multiply_inputs(*this, out);
   return shape.empty() ? result : result.reshaped(shape);

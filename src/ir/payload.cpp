@@ -9,8 +9,15 @@
 #include <charconv>
 #include <cstring>
 
+#include "ir/allocation.h"
+#include "support/parallel_for.h"
+
 namespace mcompress::ir {
 namespace {
+
+/// What one thread reads at a time: copying, and the pages it is copied into, take as long as the
+/// disk.
+constexpr int64_t kReadBlock = int64_t{4} << 20;
 
 uint64_t parse_number(const std::string& text, const std::string& tensor, const char* key) {
   uint64_t value = 0;
@@ -179,9 +186,13 @@ std::optional<Tensor> read_tensor(const onnx::TensorProto& tensor, PayloadStore&
   };
   if (const auto range = payload_of(tensor, store)) {
     require(range->length);
-    Tensor result(type, std::move(shape));
-    range->file->read(range->offset, result.mutate());
-    return result;
+    auto payload = allocate_payload(needed);
+    const std::span into(payload.get(), needed);
+    parallel_for(0, static_cast<int64_t>(needed), kReadBlock, [&](int64_t begin, int64_t end) {
+      const auto from = static_cast<size_t>(begin);
+      range->file->read(range->offset + from, into.subspan(from, static_cast<size_t>(end) - from));
+    });
+    return Tensor::adopt(type, std::move(shape), std::move(payload));
   }
   if (tensor.has_raw_data()) {
     require(tensor.raw_data().size());

@@ -5,11 +5,86 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
+#include <utility>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "ir/allocation.h"
 #include "support/half.h"
 
 namespace mcompress {
+namespace ir {
+
+namespace {
+
+constexpr size_t kLine = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kLargeFrom = 4 * kHugePage;
+constexpr size_t kKeptMost = size_t{64} << 20;
+
+struct Block {
+  std::byte* memory = nullptr;
+  size_t size = 0;
+};
+
+void release(Block block) {
+  const bool large = block.size >= kLargeFrom;
+  ::operator delete[](block.memory, std::align_val_t{large ? kHugePage : kLine});
+}
+
+/// The large block that was freed last: the tensors of a large model are read one after the other,
+/// and the system clears what it hands out.
+class Kept {
+ public:
+  std::byte* take(size_t size) {
+    const std::lock_guard lock(mutex_);
+    if (block_.size != size) return nullptr;
+    return std::exchange(block_, {}).memory;
+  }
+  void put(Block block) {
+    if (block.size < kLargeFrom || block.size > kKeptMost) return release(block);
+    std::unique_lock lock(mutex_);
+    std::swap(block, block_);
+    lock.unlock();
+    release(block);
+  }
+
+ private:
+  std::mutex mutex_;
+  Block block_;
+};
+
+/// Never destroyed: tensors of static objects may outlive it.
+Kept& kept() {
+  static Kept* const instance = new Kept;
+  return *instance;
+}
+
+}  // namespace
+
+std::shared_ptr<std::byte[]> allocate_payload(size_t size) {
+  if (size == 0) return nullptr;
+  if (size < kLargeFrom) {
+    auto* const memory = static_cast<std::byte*>(::operator new[](size, std::align_val_t{kLine}));
+    return {memory, [size](std::byte* p) { release({p, size}); }};
+  }
+  std::byte* memory = kept().take(size);
+  if (memory == nullptr) {
+    memory = static_cast<std::byte*>(::operator new[](size, std::align_val_t{kHugePage}));
+#if defined(MADV_HUGEPAGE)
+    // Whole pages only: the rest of the last one may be somebody else's. A hint: it may fail.
+    ::madvise(memory, size / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  }
+  return {memory, [size](std::byte* p) { kept().put({p, size}); }};
+}
+
+}  // namespace ir
+
 namespace {
 
 struct TypeRow {
@@ -53,14 +128,7 @@ const TypeRow* row_of(DataType type) {
   return row == std::end(kTypes) ? nullptr : row;
 }
 
-constexpr size_t kAlignment = 64;
-
-std::shared_ptr<std::byte[]> allocate(size_t size) {
-  if (size == 0) return nullptr;
-  auto* const memory =
-      static_cast<std::byte*>(::operator new[](size, std::align_val_t{kAlignment}));
-  return {memory, [](std::byte* p) { ::operator delete[](p, std::align_val_t{kAlignment}); }};
-}
+using ir::allocate_payload;
 
 /// Calls `f(index, value)` with every element as the C++ type it is stored in.
 template <class F>
@@ -216,7 +284,7 @@ size_t packed_bytes(DataType type, int64_t count) {
 Tensor::Tensor(DataType type, Shape shape) : type_(type), shape_(std::move(shape)) {
   count_ = element_count(shape_);
   size_ = packed_bytes(type_, count_);
-  payload_ = allocate(size_);
+  payload_ = allocate_payload(size_);
   if (size_ > 0) std::memset(payload_.get(), 0, size_);
 }
 
@@ -229,7 +297,7 @@ Tensor::Tensor(DataType type, Shape shape, std::span<const std::byte> bytes)
                                      ": needs " + std::to_string(size_) + " bytes, got " +
                                      std::to_string(bytes.size()));
   }
-  payload_ = allocate(size_);
+  payload_ = allocate_payload(size_);
   if (size_ > 0) std::memcpy(payload_.get(), bytes.data(), size_);
 }
 
@@ -247,7 +315,7 @@ std::span<const std::byte> Tensor::bytes() const { return {payload_.get(), size_
 
 std::span<std::byte> Tensor::mutate() {
   if (size_ > 0 && payload_.use_count() > 1) {
-    auto copy = allocate(size_);
+    auto copy = allocate_payload(size_);
     std::memcpy(copy.get(), payload_.get(), size_);
     payload_ = std::move(copy);
   }

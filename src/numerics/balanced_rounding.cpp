@@ -6,14 +6,16 @@
 #include <cmath>
 #include <vector>
 
+#include "numerics/quantize_simd.h"
 #include "support/parallel_for.h"
 
 namespace mcompress::numerics {
 namespace {
 
 constexpr int64_t kTaskElements = int64_t{1} << 18;
-/// Columns of a matrix that are worked on together: as many floats as a cache line holds.
-constexpr int64_t kTileColumns = 16;
+/// Errors of a group of columns that stay in the cache; the columns whose integers fill a line.
+constexpr int64_t kCachedElements = int64_t{1} << 17;
+constexpr int64_t kLine = 64;
 
 constexpr size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
@@ -30,34 +32,43 @@ class Balancer {
     const auto wanted = static_cast<int64_t>(std::llround(std::abs(sum)));
     if (wanted == 0) return;
     const float sign = sum > 0 ? 1.0F : -1.0F;
-    const int step = sum > 0 ? 1 : -1;
-    const auto may = [&](size_t at) {
-      const int code = codes(at) + step;
-      return code >= range_.min && code <= range_.max;
-    };
     // Those near a half are what is turned; nearly always there are enough of them.
     for (const float least : {0.35F, 0.0F}) {
       candidates_.clear();
       for (size_t at = 0; at < errors.size(); ++at) {
         const float error = errors[at] * sign;
-        if (error > least && error <= 0.5F && may(at)) candidates_.push_back({error, at});
+        if (error > least) candidates_.push_back({error, at});
       }
-      if (candidates_.size() >= to_size(wanted)) break;
+      const bool all = least == 0;
+      if (turn_best(candidates_, wanted, sum > 0 ? 1 : -1, codes, change, all)) return;
     }
-    const size_t count = std::min(candidates_.size(), to_size(wanted));
-    const auto most_first = [](const Candidate& a, const Candidate& b) {
-      return a.error != b.error ? a.error > b.error : a.at < b.at;
-    };
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(count),
-                     candidates_.end(), most_first);
-    for (size_t i = 0; i < count; ++i) change(candidates_[i].at, step);
   }
 
- private:
   struct Candidate {
     float error;
     size_t at;
   };
+  /// False, and nothing is changed, where there are too few candidates that may be turned, unless
+  /// these are `all` that there are.
+  template <class Codes, class Change>
+  bool turn_best(std::vector<Candidate>& candidates, int64_t wanted, int step, Codes codes,
+                 Change change, bool all = false) const {
+    std::erase_if(candidates, [&](const Candidate& one) {
+      const int code = codes(one.at) + step;
+      return one.error > 0.5F || code < range_.min || code > range_.max;
+    });
+    if (candidates.size() < to_size(wanted) && !all) return false;
+    const size_t count = std::min(candidates.size(), to_size(wanted));
+    const auto most_first = [](const Candidate& a, const Candidate& b) {
+      return a.error != b.error ? a.error > b.error : a.at < b.at;
+    };
+    std::nth_element(candidates.begin(), candidates.begin() + static_cast<int64_t>(count),
+                     candidates.end(), most_first);
+    for (size_t i = 0; i < count; ++i) change(candidates[i].at, step);
+    return true;
+  }
+
+ private:
   IntRange range_;
   std::vector<Candidate> candidates_;
 };
@@ -72,39 +83,96 @@ Channel channel_at(std::span<const float> scales, std::span<const int32_t> zero_
   return {1.0F / scales[to_size(c)], zero};
 }
 
+/// Some columns of a matrix that fit the cache together: the sums of their errors first, then, with
+/// the direction known, the few weights that are near enough to a half.
+class ColumnGroup {
+ public:
+  ColumnGroup(std::span<const float> weights, ChannelLayout layout, IntRange range,
+              std::span<int8_t> stored)
+      : weights_(weights), layout_(layout), stored_(stored), balancer_(range) {}
+
+  void balance(int64_t start, int64_t columns, std::span<const float> scales,
+               std::span<const int32_t> zero_points) {
+    const size_t width = to_size(columns);
+    start_ = to_size(start);
+    inverse_.resize(width);
+    zero_.resize(width);
+    for (size_t c = 0; c < width; ++c) {
+      const Channel channel = channel_at(scales, zero_points, start + static_cast<int64_t>(c));
+      inverse_[c] = channel.inverse;
+      zero_[c] = channel.zero_point;
+    }
+    find_sums();
+    find_candidates();
+    for (size_t c = 0; c < width; ++c) turn(c);
+  }
+
+ private:
+  /// Nearly always enough candidates: the sum of n errors is about sqrt(n / 12).
+  static constexpr float kLeast = 0.45F;
+
+  size_t row(size_t r) const { return r * to_size(layout_.channels) + start_; }
+
+  std::span<float> errors(size_t r) {
+    return std::span(errors_).subspan(r * inverse_.size(), inverse_.size());
+  }
+
+  void find_sums() {
+    sums_.assign(inverse_.size(), 0.0);
+    errors_.resize(inverse_.size() * to_size(layout_.outer));
+    for (size_t r = 0; r < to_size(layout_.outer); ++r) {
+      const std::span<float> found = errors(r);
+      simd::rounding_errors(weights_.subspan(row(r), found.size()),
+                            std::span<const int8_t>(stored_).subspan(row(r), found.size()),
+                            inverse_, zero_, found);
+      for (size_t c = 0; c < found.size(); ++c) sums_[c] += found[c];
+    }
+  }
+  void find_candidates() {
+    sign_.resize(sums_.size());
+    candidates_.resize(sums_.size());
+    for (size_t c = 0; c < sums_.size(); ++c) {
+      candidates_[c].clear();
+      sign_[c] = wanted(c) == 0 ? 0.0F : sums_[c] > 0 ? 1.0F : -1.0F;
+    }
+    for (size_t r = 0; r < to_size(layout_.outer); ++r) {
+      const std::span<float> found = errors(r);
+      for (size_t c = 0; c < found.size(); ++c) {
+        const float error = found[c] * sign_[c];
+        if (error > kLeast) candidates_[c].push_back({error, r});
+      }
+    }
+  }
+  int64_t wanted(size_t c) const { return static_cast<int64_t>(std::llround(std::abs(sums_[c]))); }
+
+  void turn(size_t c) {
+    if (sign_[c] == 0) return;
+    const auto code = [&](size_t r) -> int8_t& { return stored_[row(r) + c]; };
+    const auto change = [&](size_t r, int step) { code(r) = static_cast<int8_t>(code(r) + step); };
+    if (balancer_.turn_best(candidates_[c], wanted(c), sums_[c] > 0 ? 1 : -1, code, change)) return;
+    column_.resize(to_size(layout_.outer));
+    for (size_t r = 0; r < column_.size(); ++r) column_[r] = errors(r)[c];
+    balancer_.balance(column_, code, change);
+  }
+
+  std::span<const float> weights_;
+  ChannelLayout layout_;
+  std::span<int8_t> stored_;
+  Balancer balancer_;
+  size_t start_ = 0;
+  std::vector<float> inverse_, zero_, errors_, sign_, column_;
+  std::vector<double> sums_;
+  std::vector<std::vector<Balancer::Candidate>> candidates_;
+};
+
 /// Channels are the columns of a matrix.
 void balance_columns(std::span<const float> weights, ChannelLayout layout,
                      std::span<const float> scales, std::span<const int32_t> zero_points,
                      IntRange range, std::span<int8_t> stored) {
-  const int64_t tiles = (layout.channels + kTileColumns - 1) / kTileColumns;
-  const int64_t grain = std::max<int64_t>(1, kTaskElements / (layout.outer * kTileColumns));
-  parallel_for(0, tiles, grain, [&](int64_t first, int64_t last) {
-    Balancer balancer(range);
-    const size_t rows = to_size(layout.outer);
-    std::vector<float> errors(rows * to_size(kTileColumns));
-    for (int64_t tile = first; tile < last; ++tile) {
-      const int64_t start = tile * kTileColumns;
-      const int64_t columns = std::min(kTileColumns, layout.channels - start);
-      std::array<Channel, to_size(kTileColumns)> channels;
-      for (int64_t c = 0; c < columns; ++c) {
-        channels[to_size(c)] = channel_at(scales, zero_points, start + c);
-      }
-      // Along the rows, as the weights lie in memory; turned on the way.
-      for (size_t r = 0; r < rows; ++r) {
-        const size_t from = r * to_size(layout.channels) + to_size(start);
-        for (size_t c = 0; c < to_size(columns); ++c) {
-          const float code = static_cast<float>(stored[from + c]) - channels[c].zero_point;
-          errors[c * rows + r] = weights[from + c] * channels[c].inverse - code;
-        }
-      }
-      for (int64_t c = 0; c < columns; ++c) {
-        const auto place = [&](size_t r) { return r * to_size(layout.channels) + to_size(start + c); };
-        balancer.balance(
-            std::span(errors).subspan(to_size(c) * rows, rows),
-            [&](size_t r) { return stored[place(r)]; },
-            [&](size_t r, int step) { stored[place(r)] = static_cast<int8_t>(stored[place(r)] + step); });
-      }
-    }
+  const int64_t fits = kCachedElements / std::max<int64_t>(layout.outer, 1) / kLine * kLine;
+  const int64_t columns = std::clamp<int64_t>(fits, kLine, 16 * kLine);
+  parallel_for(0, layout.channels, columns, [&](int64_t first, int64_t last) {
+    ColumnGroup(weights, layout, range, stored).balance(first, last - first, scales, zero_points);
   });
 }
 

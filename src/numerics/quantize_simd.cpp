@@ -217,6 +217,29 @@ void dequantize_uint8_kernel(const uint8_t* stored, size_t count, QuantParams pa
   dequantize_from(stored, count, params, values);
 }
 
+void rounding_errors_kernel(const float* values, const int8_t* stored, const float* inverse,
+                            const float* zero_points, size_t count, float* errors) {
+  const FloatTag d;
+  const IntTag di;
+  const hn::Rebind<int8_t, FloatTag> d8;
+  const size_t lanes = hn::Lanes(d);
+  const size_t vector_end = count / lanes * lanes;
+  // In two loops, through memory: where the compiler made one instruction of product and
+  // difference, the last bit would depend on the CPU.
+  for (size_t i = 0; i < vector_end; i += lanes) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), hn::LoadU(d, inverse + i)), d, errors + i);
+  }
+  for (size_t i = vector_end; i < count; ++i) errors[i] = values[i] * inverse[i];
+  for (size_t i = 0; i < vector_end; i += lanes) {
+    const auto code = hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, stored + i)));
+    const auto centered = hn::Sub(code, hn::LoadU(d, zero_points + i));
+    hn::StoreU(hn::Sub(hn::LoadU(d, errors + i), centered), d, errors + i);
+  }
+  for (size_t i = vector_end; i < count; ++i) {
+    errors[i] -= static_cast<float>(stored[i]) - zero_points[i];
+  }
+}
+
 double error_of_block(const float* values, const float* importance, size_t count,
                       QuantParams params, IntRange range) {
   const FloatTag d;
@@ -269,6 +292,7 @@ HWY_EXPORT(quantize_row_kernel);
 HWY_EXPORT(dequantize_int8_kernel);
 HWY_EXPORT(dequantize_uint8_kernel);
 HWY_EXPORT(quantization_error_kernel);
+HWY_EXPORT(rounding_errors_kernel);
 
 MinMax min_max(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(min_max_kernel)(values.data(), values.size());
@@ -304,6 +328,13 @@ void dequantize(std::span<const int8_t> stored, QuantParams params, std::span<fl
 void dequantize(std::span<const uint8_t> stored, QuantParams params, std::span<float> values) {
   HWY_DYNAMIC_DISPATCH(dequantize_uint8_kernel)
   (stored.data(), stored.size(), params, values.data());
+}
+
+void rounding_errors(std::span<const float> values, std::span<const int8_t> stored,
+                     std::span<const float> inverse, std::span<const float> zero_points,
+                     std::span<float> errors) {
+  HWY_DYNAMIC_DISPATCH(rounding_errors_kernel)
+  (values.data(), stored.data(), inverse.data(), zero_points.data(), values.size(), errors.data());
 }
 
 double quantization_error(std::span<const float> values, std::span<const float> importance,

@@ -51,6 +51,11 @@ void quantize_row(std::span<const float> values, std::span<const float> scales, 
 void dequantize(std::span<const int8_t> stored, QuantParams params, std::span<float> values);
 void dequantize(std::span<const uint8_t> stored, QuantParams params, std::span<float> values);
 
+/// value * inverse - (stored - zero point), each in its column.
+void rounding_errors(std::span<const float> values, std::span<const int8_t> stored,
+                     std::span<const float> inverse, std::span<const float> zero_points,
+                     std::span<float> errors);
+
 /// Sum of importance * (value - dequantized)^2; `importance` is empty or as long as `values`.
 double quantization_error(std::span<const float> values, std::span<const float> importance,
                           QuantParams params, IntRange range);

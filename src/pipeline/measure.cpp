@@ -45,8 +45,18 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model) {
   return judged;
 }
 
-SizeFigure size_figure(Model& model, const ValueTypes& types) {
-  const auto cost = analysis::model_cost(model, types);
+std::optional<uint64_t> KnownNonzeros::of(const Model& model) const {
+  const auto found = known_.find(model.fingerprint().hex());
+  return found == known_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void KnownNonzeros::add(const Model& model, uint64_t nonzeros) {
+  known_[model.fingerprint().hex()] = nonzeros;
+}
+
+SizeFigure size_figure(Model& model, const ValueTypes& types,
+                       std::optional<uint64_t> known_nonzeros) {
+  const auto cost = analysis::model_cost(model, types, known_nonzeros);
   SizeFigure size;
   size.file_bytes = model.file_size();
   size.weight_bytes = cost.weight_bytes;
@@ -77,7 +87,9 @@ uint64_t RunJudge::encoded_size(const Model& model) {
 }
 
 void RunJudge::measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) {
-  step.size = size_figure(model, ValueTypes());
+  const auto known = in_.nonzeros != nullptr ? in_.nonzeros->of(model) : std::nullopt;
+  step.size = size_figure(model, ValueTypes(), known);
+  if (in_.nonzeros != nullptr && !known) in_.nonzeros->add(model, step.size.nonzeros);
   step.size.file_bytes = encoded_size(model);
   step.peak_bytes = support::peak_resident_bytes();
   figures_ = {.size_bytes = step.size.file_bytes, .input_size_bytes = in_.baseline_size.file_bytes};
@@ -95,7 +107,10 @@ void RunJudge::measure(Model& model, const std::vector<LimitSpec>& limits, StepR
 
 std::vector<GateVerdict> RunJudge::judge(const std::vector<LimitSpec>& limits, bool strict) {
   std::vector<GateVerdict> verdicts;
-  for (const auto& limit : limits) verdicts.push_back(judge_limit(limit, strict, figures_));
+  for (const auto& limit : limits) {
+    GateVerdict& verdict = verdicts.emplace_back(judge_limit(limit, strict, figures_));
+    if (!why_not_measured(limit, figures_).empty()) verdict.action = kLeftOut;
+  }
   return verdicts;
 }
 

@@ -23,7 +23,19 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model);
 
 /// Bytes, parameters, multiply-accumulates of a model. gzip_bytes is left 0: it is of a written
 /// file.
-SizeFigure size_figure(Model& model, const ValueTypes& types);
+SizeFigure size_figure(Model& model, const ValueTypes& types,
+                       std::optional<uint64_t> known_nonzeros = std::nullopt);
+
+/// Non-zeros of states of a model by fingerprint: counting reads every weight, and most steps
+/// change few.
+class KnownNonzeros {
+ public:
+  std::optional<uint64_t> of(const Model& model) const;
+  void add(const Model& model, uint64_t nonzeros);
+
+ private:
+  std::map<std::string, uint64_t> known_;
+};
 
 /// Latency of `candidate` beside `baseline`, interleaved, one intra-op thread.
 LatencyPair latency_pair(RuntimeService& runtime, const Model& baseline, const Model& candidate,
@@ -39,6 +51,7 @@ class RunJudge final : public StepJudge {
     std::optional<Feeds> sample;
     SizeFigure baseline_size;
     bool encode = true;  ///< sizes are of the file with encode-weights run
+    KnownNonzeros* nonzeros = nullptr;  ///< null: they are counted at every step
   };
   RunJudge(Inputs inputs, PassManager& encoder) : in_(std::move(inputs)), encoder_(encoder) {}
 

@@ -165,6 +165,11 @@ forms::QuantizedWeight as_form(const Layer& layer, RoundedWeight rounded,
   return result;
 }
 
+void require_finite(const Layer& layer, std::span<const float> weight) {
+  if (numerics::min_max(weight).non_finite == 0) return;
+  throw Unsupported("its weight '" + layer.weight.name() + "' holds NaN or infinite values");
+}
+
 /// With input scales: the same weight as a matrix.
 void as_matrix(const Layer& layer, forms::QuantizedWeight& weight) {
   if (weight.block > 0) return;
@@ -199,10 +204,9 @@ int64_t block_for(const Layer& layer, int64_t wanted) {
 WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
                                 std::span<const LayerMoments> moments,
                                 const WeightOnlyOptions& options) {
-  const std::span<const float> values = weight.as<float>();
-  if (numerics::min_max(values).non_finite > 0) {
-    throw Unsupported("its weight '" + layer.weight.name() + "' holds NaN or infinite values");
-  }
+  // Rounding to levels finds out by itself.
+  const bool rounds = has_levels(options.bits) && moments.empty();
+  if (!rounds) require_finite(layer, weight.as<float>());
   const bool wants_moments =
       options.method == WeightMethod::kGptq || options.method == WeightMethod::kAwq;
   const bool possible = !options.per_tensor && analysis::LayerMatrix::obstacle(layer).empty() &&
@@ -223,7 +227,13 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
     if (!options.input_scales) result.note = "its form has no place for input scales: method mse";
     if (!factors.empty()) scaled = scale_inputs(layer, weight, factors);
   }
-  RoundedWeight rounded = rounded_by_parts(layer, scaled.as<float>(), options);
+  RoundedWeight rounded;
+  try {
+    rounded = rounded_by_parts(layer, scaled.as<float>(), options);
+  } catch (const Error&) {
+    require_finite(layer, weight.as<float>());
+    throw;
+  }
   if (options.method == WeightMethod::kBalanced && has_levels(options.bits) &&
       layer.kind != LayerKind::kEmbedding) {
     balance(layer, scaled.as<float>(), options, rounded);

@@ -52,6 +52,33 @@ TEST(BalancedRounding, ErrorsOfAChannelAddUpToLessThanHalfAStep) {
   }
 }
 
+TEST(BalancedRounding, ColumnsAreTreatedAsRowsAre) {
+  const int64_t rows = 777, columns = 131;
+  for (const IntRange range : {IntRange{-127, 127}, IntRange{-1, 1}}) {
+    auto weights = random_weights(rows * columns, 5);
+    // Of one column all weights lean the same way, and few of them are near a half.
+    for (size_t r = 0; r < 777; ++r) weights[r * 131 + 7] = 0.01F * static_cast<float>(r % 5 + 1);
+    weights[7] = 0.9F;
+    WeightQuantOptions options;
+    options.range = range;
+    QuantizedWeights by_columns = quantize_weights(weights, {rows, columns, 1}, options);
+    std::vector<float> turned(weights.size());
+    std::vector<int8_t> codes(weights.size());
+    const auto turn = [&](const auto& from, auto& to) {
+      for (size_t r = 0; r < 777; ++r) {
+        for (size_t c = 0; c < 131; ++c) to[c * 777 + r] = from[r * 131 + c];
+      }
+    };
+    turn(weights, turned);
+    turn(by_columns.values, codes);
+    balance_rounding(weights, {rows, columns, 1}, by_columns.scales, {}, range, by_columns.values);
+    balance_rounding(turned, {1, columns, rows}, by_columns.scales, {}, range, codes);
+    std::vector<int8_t> expected(weights.size());
+    turn(by_columns.values, expected);
+    EXPECT_EQ(codes, expected);
+  }
+}
+
 TEST(BalancedRounding, StaysInTheRangeAndLeavesWhatIsBalanced) {
   // All errors lean up, and the codes that could go up are at the end of the range.
   const std::vector<float> weights(10, 1.4F);
