@@ -11,8 +11,7 @@ namespace {
 
 Tensors concat(const NodeRef& node, Inputs inputs, Execution&) {
   const int64_t axis = wrap_axis(node, node.attribute("axis", int64_t{1}), inputs[0].dim());
-  return {at::cat(
-      inputs[0].defined() ? at::TensorList(inputs.data(), inputs.size()) : at::TensorList(), axis)};
+  return {at::cat(at::TensorList(inputs.data(), inputs.size()), axis)};
 }
 
 /// Sizes along an axis of `size`: as given, or equal ones where the last may be smaller.
@@ -243,6 +242,49 @@ Tensors compress(const NodeRef& node, Inputs inputs, Execution&) {
   return {x.index_select(axis, at::nonzero(inputs[1]).reshape(-1))};
 }
 
+/// The first `lengths[i]` steps of sequence i backwards, the others as they are.
+Tensors reverse_sequence(const NodeRef& node, Inputs inputs, Execution&) {
+  const at::Tensor& x = inputs[0];
+  const int64_t time = node.attribute("time_axis", int64_t{0});
+  const int64_t batch = node.attribute("batch_axis", int64_t{1});
+  const at::Tensor step = at::arange(x.size(time), at::kLong).unsqueeze(1);
+  const at::Tensor length = inputs[1].to(at::kLong).unsqueeze(0);
+  at::Tensor index = at::where(step < length, length - 1 - step, step);
+  if (batch < time) index = index.t();
+  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+  shape[static_cast<size_t>(time)] = x.size(time);
+  shape[static_cast<size_t>(batch)] = x.size(batch);
+  return {at::gather(x, time, index.reshape(shape).expand_as(x))};
+}
+
+int64_t place_in(std::initializer_list<const char*> words, const std::string& word) {
+  const auto* const found = std::find(words.begin(), words.end(), word);
+  return found == words.end() ? -1 : found - words.begin();
+}
+
+/// Numbers as libtorch counts them; -1 for an unknown word.
+struct GridMode {
+  int64_t interpolation, padding;
+};
+GridMode grid_mode(const NodeRef& node) {
+  const std::string mode = node.attribute("mode", "bilinear");
+  const std::string older = mode == "linear" ? "bilinear" : mode == "cubic" ? "bicubic" : mode;
+  return {place_in({"bilinear", "nearest", "bicubic"}, older),
+          place_in({"zeros", "border", "reflection"}, node.attribute("padding_mode", "zeros"))};
+}
+
+std::string grid_obstacle(const NodeRef& node) {
+  const GridMode mode = grid_mode(node);
+  return mode.interpolation < 0 || mode.padding < 0 ? "this mode is not covered" : "";
+}
+
+Tensors grid_sample(const NodeRef& node, Inputs inputs, Execution&) {
+  if (const std::string why = grid_obstacle(node); !why.empty()) refuse(node, why);
+  const GridMode mode = grid_mode(node);
+  const bool corners = node.attribute("align_corners", int64_t{0}) != 0;
+  return {at::grid_sampler(inputs[0], inputs[1], mode.interpolation, mode.padding, corners)};
+}
+
 }  // namespace
 
 void add_index_ops(OpTable& table) {
@@ -259,6 +301,8 @@ void add_index_ops(OpTable& table) {
   table["OneHot"] = {one_hot};
   table["NonZero"] = {non_zero, false};
   table["Compress"] = {compress};
+  table["ReverseSequence"] = {reverse_sequence};
+  table["GridSample"] = {.run = grid_sample, .obstacle = grid_obstacle};
 }
 
 }  // namespace mcompress::train

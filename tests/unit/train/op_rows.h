@@ -20,6 +20,8 @@ struct OpRow {
   /// Where the gradient is not the derivative of what is computed (straight through), or cannot be:
   /// why. Proved elsewhere.
   std::string no_derivative = {};
+  /// Normalized by the batch's own statistics: the gradient alone is checked.
+  bool batch_statistics = false;
 };
 
 /// All rows. An operator of op_table() without one fails the build.

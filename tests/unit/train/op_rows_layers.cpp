@@ -76,6 +76,8 @@ std::vector<OpRow> normalization_rows() {
   return {
       {"BatchNormalization", image + channels, "BatchNormalization<epsilon=0.01>(x, s, b, m, v)",
        statistics},
+      {"BatchNormalization", image + channels, "BatchNormalization<epsilon=0.01>(x, s, b, m, v)",
+       statistics, -1, 1, 17, "float[] y", "", true},
       {"BatchNormalization", "float[3,4] x" + channels, "BatchNormalization(x, s, b, m, v)",
        statistics},
       {"LayerNormalization", x + last, "LayerNormalization<epsilon=0.01>(x, s, b)"},

@@ -136,6 +136,15 @@ std::vector<OpRow> index_rows() {
       {"Compress", x, "Compress<axis=1>(x, c)", "bool[3] c = {0, 1, 1}"},
       {"Compress", x, "Compress(x, c)", "bool[4] c = {0, 1, 1, 0}"},
   };
+  rows.push_back({"ReverseSequence", x, "ReverseSequence(x, n)", "int64[4] n = {1, 3, 2, 3}"});
+  rows.push_back({"ReverseSequence", x, "ReverseSequence<time_axis=1,batch_axis=0>(x, n)",
+                  "int64[3] n = {4, 1, 3}"});
+  for (const char* const how :
+       {"", "<align_corners=1>", "<mode=\"nearest\",padding_mode=\"border\">",
+        "<mode=\"bicubic\",padding_mode=\"reflection\">"}) {
+    rows.push_back({"GridSample", "float[1,2,5,4] x, float[1,3,2,2] g",
+                    std::string("GridSample") + how + "(x, g)"});
+  }
   for (const char* const reduction : {"add", "mul", "max", "min"}) {
     const std::string how = std::string("<reduction=\"") + reduction + "\">(x, i, u)";
     rows.push_back({"ScatterElements", scatter, "ScatterElements" + how,
