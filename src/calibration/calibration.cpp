@@ -18,11 +18,12 @@ using calibration::ValueStatistics;
 class Calibration final : public CalibrationService {
  public:
   Calibration(std::shared_ptr<RuntimeService> runtime, std::shared_ptr<const Dataset> data,
-              int threads, std::shared_ptr<Progress> progress)
+              int threads, std::shared_ptr<Progress> progress, size_t kept_moment_bytes)
       : runtime_(std::move(runtime)),
         data_(std::move(data)),
         threads_(threads),
-        progress_(std::move(progress)) {}
+        progress_(std::move(progress)),
+        room_for_moments_(kept_moment_bytes) {}
 
   const Dataset& data() const override { return *data_; }
 
@@ -68,10 +69,28 @@ class Calibration final : public CalibrationService {
   std::vector<std::string> moments(
       const Model& model, std::span<const Layer> layers,
       const std::function<void(size_t, std::span<const LayerMoments>)>& visit) override {
-    GroupProgress progress(progress_.get(), data_->size());
-    return calibration::collect_moments(
-        *runtime_, model, *data_, layers, {}, threads_,
-        [&](size_t sample) { progress.seen(sample); }, visit);
+    if (room_for_moments_ == 0) return compute_moments(model, layers, visit);
+    const Fingerprint now = model.fingerprint();
+    if (!(now == kept_.state)) kept_ = {.room = room_for_moments_, .state = now};
+    std::vector<Layer> unknown;
+    std::vector<size_t> places, known;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const bool is_known = kept_.of.contains(key_of(layers[i]));
+      (is_known ? known : places).push_back(i);
+      if (!is_known) unknown.push_back(layers[i]);
+    }
+    std::vector<std::string> reasons(layers.size());
+    const auto left_out =
+        compute_moments(model, unknown, [&](size_t at, std::span<const LayerMoments> groups) {
+          keep(layers[places[at]], groups);
+          visit(places[at], groups);
+        });
+    for (size_t i = 0; i < left_out.size(); ++i) reasons[places[i]] = left_out[i];
+    for (const size_t i : known) {
+      const auto groups = kept_.of.at(key_of(layers[i]));  // a copy: visitors may ask for more
+      visit(i, *groups);
+    }
+    return reasons;
   }
 
   void for_each(const Model& model, std::span<const std::string> values, size_t samples,
@@ -90,6 +109,36 @@ class Calibration final : public CalibrationService {
   }
 
  private:
+  using Moments = std::vector<LayerMoments>;
+  /// Of one state of the model.
+  struct Kept {
+    size_t room = 0;  ///< bytes that may still be added
+    Fingerprint state;
+    std::map<std::pair<std::string, int>, std::shared_ptr<const Moments>> of{};
+  };
+  static std::pair<std::string, int> key_of(const Layer& layer) {
+    return {layer.output, layer.weight_input};
+  }
+
+  std::vector<std::string> compute_moments(
+      const Model& model, std::span<const Layer> layers,
+      const std::function<void(size_t, std::span<const LayerMoments>)>& visit) {
+    GroupProgress progress(progress_.get(), data_->size());
+    return calibration::collect_moments(
+        *runtime_, model, *data_, layers, {}, threads_,
+        [&](size_t sample) { progress.seen(sample); }, visit);
+  }
+
+  void keep(const Layer& layer, std::span<const LayerMoments> groups) {
+    size_t bytes = 0;
+    for (const LayerMoments& group : groups) {
+      bytes += (group.gram.size() + group.mean.size()) * sizeof(double);
+    }
+    if (bytes > kept_.room) return;
+    kept_.room -= bytes;
+    kept_.of[key_of(layer)] = std::make_shared<const Moments>(groups.begin(), groups.end());
+  }
+
   std::map<std::string, ValueStatistics>& of(const Model& model) {
     const Fingerprint now = model.fingerprint();
     if (!(now == fingerprint_)) {
@@ -116,6 +165,8 @@ class Calibration final : public CalibrationService {
   std::shared_ptr<Progress> progress_;
   Fingerprint fingerprint_;
   std::map<std::string, ValueStatistics> known_;
+  size_t room_for_moments_;
+  Kept kept_{};
   std::optional<std::map<std::string, std::vector<double>>> energies_;
 };
 
@@ -124,9 +175,10 @@ class Calibration final : public CalibrationService {
 std::shared_ptr<CalibrationService> make_calibration(std::shared_ptr<RuntimeService> runtime,
                                                      std::shared_ptr<const Dataset> data,
                                                      int threads,
-                                                     std::shared_ptr<Progress> progress) {
+                                                     std::shared_ptr<Progress> progress,
+                                                     size_t kept_moment_bytes) {
   return std::make_shared<Calibration>(std::move(runtime), std::move(data), threads,
-                                       std::move(progress));
+                                       std::move(progress), kept_moment_bytes);
 }
 
 }  // namespace mcompress

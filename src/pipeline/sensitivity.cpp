@@ -26,6 +26,8 @@ namespace mcompress {
 namespace {
 
 constexpr int64_t kStaticOpset = 13;
+/// Moments of all layers serve every single one of them, where they fit.
+constexpr size_t kMomentBytes = size_t{1} << 30;
 
 /// A choice by name: a pass with one option.
 struct Named {
@@ -224,7 +226,7 @@ class Finder {
     services.runtime = options_.runtime;
     if (roles_.calibration) {
       services.calibration = make_calibration(options_.runtime, roles_.calibration,
-                                              options_.threads, options_.progress);
+                                              options_.threads, options_.progress, kMomentBytes);
     }
     services.opset = make_opset_service();
     services.progress = options_.progress;
@@ -250,7 +252,9 @@ class Finder {
     }
     context_->forget_types();
     for (const search::Choice& choice : choices_) {
-      if (choice.step.pass == "quantize-static") observe_once(choice.step);
+      const std::string method = option_of(choice.step, "method");
+      if (choice.step.pass == "quantize-static" || method == "gptq" || method == "awq")
+        observe_once(choice.step);
     }
     report_.file_bytes = base_->file_size();
   }
