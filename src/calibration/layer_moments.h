@@ -19,6 +19,9 @@ struct MomentBudget {
   /// spread over samples and positions.
   int64_t rows_per_input = 8;
   int64_t least_rows = 8192;
+  /// Where fewer samples have as many rows, only some are run, evenly spread, but so many: rows of
+  /// one sample are alike.
+  size_t least_samples = 100;
 };
 
 /// CalibrationService::moments.

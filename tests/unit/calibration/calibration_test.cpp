@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "tests/support/memory_dataset.h"
 #include "tests/unit/ir/ir_test_support.h"
 
@@ -115,6 +117,73 @@ g (float[1] x) => (float[1] y) { a = Neg(x)
     EXPECT_THAT(error.message(), ::testing::HasSubstr("sample 1"));
   }
   EXPECT_FALSE(service->range(model, "a", {}));
+}
+
+/// Counts the samples that are read of it.
+class Counting final : public Dataset {
+ public:
+  Counting(size_t count, int64_t rows) : count_(count), rows_(rows) {}
+  size_t size() const override { return count_; }
+  Feeds feeds(size_t first, size_t) const override {
+    ++reads;
+    std::vector<float> values(static_cast<size_t>(rows_ * 2));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((i * 7 + first) % 5);
+    return {{"x", Tensor::from<float>({rows_, 2}, values)}};
+  }
+  bool batchable() const override { return false; }
+  std::optional<Tensor> labels(size_t, size_t) const override { return std::nullopt; }
+  bool has_labels() const override { return false; }
+  std::string description() const override { return ""; }
+  std::string fingerprint() const override { return ""; }
+  mutable size_t reads = 0;
+
+ private:
+  size_t count_;
+  int64_t rows_;
+};
+
+Model one_product() {
+  return test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[N,2] x) => (float[N,1] y) <float[2,1] w = {2, 3}> { y = MatMul(x, w) })");
+}
+
+TEST(Calibration, MomentsReadOnlyAsManySamplesAsHaveTheRowsThatAreWanted) {
+  // 8192 + 8 * 2 rows are wanted, and at least 100 samples.
+  for (const auto& [samples, rows, expected] :
+       {std::tuple<size_t, int64_t, size_t>{300, 200, 100}, {300, 50, 300}, {150, 1000, 150}}) {
+    const auto data = std::make_shared<Counting>(samples, rows);
+    const auto service = make_calibration(make_onnx_runtime(), data, 1);
+    Model model = one_product();
+    int64_t summed = 0;
+    service->moments(model, find_layers(model), [&](size_t, std::span<const LayerMoments> groups) {
+      summed = groups[0].rows;
+    });
+    EXPECT_EQ(data->reads, expected);
+    EXPECT_GE(summed, std::min<int64_t>(8208, static_cast<int64_t>(samples) * rows) * 9 / 10);
+  }
+}
+
+TEST(Calibration, KeptMomentsAreNotComputedAgain) {
+  const auto data = std::make_shared<Counting>(5, 4);
+  const auto service = make_calibration(make_onnx_runtime(), data, 1, nullptr, 1 << 20);
+  Model model = one_product();
+  std::vector<std::vector<double>> grams;
+  const auto ask = [&] {
+    service->moments(model, find_layers(model), [&](size_t layer, auto groups) {
+      EXPECT_EQ(layer, 0U);
+      grams.push_back(groups[0].gram);
+    });
+  };
+  ask();
+  const size_t reads = data->reads;
+  ask();
+  EXPECT_EQ(data->reads, reads);
+  model.set_metadata("another", "state");
+  ask();
+  EXPECT_GT(data->reads, reads);
+  ASSERT_EQ(grams.size(), 3U);
+  EXPECT_EQ(grams[0], grams[1]);
+  EXPECT_EQ(grams[0], grams[2]);
 }
 
 TEST(Calibration, MomentsRefuseNaNToo) {
