@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "analysis/factor_chain.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "numerics/linear_algebra.h"
@@ -47,7 +49,64 @@ Tensor turned(const Factor& factor) {
                       numerics::transposed(factor.weight, factor.outputs, factor.channels));
 }
 
+bool can_be_factor(const Layer& layer) {
+  switch (layer.kind) {
+    case LayerKind::kConv:
+      return layer.groups == 1;
+    case LayerKind::kMatMul:
+    case LayerKind::kGemm:
+    case LayerKind::kEmbedding:
+      return layer.weight_shape.size() == 2;
+    default:
+      return false;
+  }
+}
+
+/// `next` reads what `layer` computes and nothing else does.
+bool follows(const Layer& layer, const Layer& next) {
+  if (!can_be_factor(layer) || !can_be_factor(next) || layer.bias) return false;
+  const bool convolves = layer.kind == LayerKind::kConv;
+  if (convolves != (next.kind == LayerKind::kConv)) return false;
+  if (next.kind == LayerKind::kEmbedding) return false;
+  if (layer.kind == LayerKind::kEmbedding && next.weight_input != 1) return false;
+  if (layer.kind != LayerKind::kEmbedding && layer.weight_input != next.weight_input) return false;
+  const ValueRef between = layer.node.output();
+  if (!(next.node.input(1 - next.weight_input) == between) || between.is_graph_output())
+    return false;
+  const numerics::KernelShape first = kernel_shape(layer), second = kernel_shape(next);
+  return first.outputs == second.channels && first.outputs < first.channels * first.taps() &&
+         first.outputs < second.outputs * second.taps() && between.uses().size() == 1;
+}
+
 }  // namespace
+
+std::vector<FactorChain> find_factor_chains(const std::vector<Layer>& layers) {
+  std::vector<FactorChain> chains;
+  std::vector<bool> taken(layers.size(), false);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (taken[i]) continue;
+    FactorChain chain{layers[i]};
+    for (size_t j = i + 1; j < layers.size(); ++j) {
+      if (taken[j] || !follows(chain.back(), layers[j])) continue;
+      chain.push_back(layers[j]);
+      taken[j] = true;
+    }
+    if (chain.size() > 1) chains.push_back(std::move(chain));
+  }
+  return chains;
+}
+
+int64_t product_parameters(const FactorChain& chain) {
+  int64_t count = kernel_shape(chain.front()).channels * kernel_shape(chain.back()).outputs;
+  for (const Layer& layer : chain) count *= kernel_shape(layer).taps();
+  return count;
+}
+
+int64_t factor_parameters(const FactorChain& chain) {
+  int64_t count = 0;
+  for (const Layer& layer : chain) count += layer.weight_count();
+  return count;
+}
 
 std::string factor_obstacle(const Layer& layer, int64_t opset) {
   switch (layer.kind) {

@@ -13,6 +13,16 @@ namespace mcompress::analysis {
 /// Why a chain of factors cannot stand for a layer ("it has 2 groups"), or "".
 std::string factor_obstacle(const Layer& layer, int64_t opset);
 
+/// Layers that compute the product of a thin weight's factors, one after the other: nothing but the
+/// next reads the output of one, none but the last has a bias, and what is between two is narrower
+/// than both sides.
+using FactorChain = std::vector<Layer>;
+/// All of them among `layers` (in graph order); none overlap.
+std::vector<FactorChain> find_factor_chains(const std::vector<Layer>& layers);
+/// Weights of the layer that a chain stands for, and of its factors.
+int64_t product_parameters(const FactorChain& chain);
+int64_t factor_parameters(const FactorChain& chain);
+
 /// Outputs, channels and window of the layer's weight as one kernel; of products without window.
 numerics::KernelShape kernel_shape(const Layer& layer);
 /// Its weight as [outputs, channels, window], and back.

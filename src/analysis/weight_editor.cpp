@@ -2,6 +2,7 @@
 #include "analysis/weight_editor.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "forms/stored_form.h"
@@ -42,6 +43,13 @@ std::string WeightEditor::obstacle(const Layer& layer) const {
   if (layer.weight.uses().size() > ours)
     return "another node that is not changed reads its weight too";
   return "";
+}
+
+std::string value_obstacle(std::span<const float> values) {
+  if (values.empty()) return "its weight is empty";
+  const bool finite =
+      std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+  return finite ? "" : "its weight holds NaN or infinite values";
 }
 
 Tensor WeightEditor::read(const Layer& layer) const {

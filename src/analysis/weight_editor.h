@@ -12,6 +12,9 @@
 
 namespace mcompress::analysis {
 
+/// Why a weight of these values cannot be approximated, or "": there are none, NaN, infinities.
+std::string value_obstacle(std::span<const float> values);
+
 /// Reads and replaces weights for a pass that gives them other values. Layers that share a weight
 /// go on sharing it: the first that is changed changes it for all.
 class WeightEditor {

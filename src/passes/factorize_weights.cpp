@@ -21,6 +21,9 @@
 // well; all but the first in multiples that kernels like. The node itself becomes the last factor:
 // bias, alpha and beta stay where they are. Layers that share a weight share the factors.
 //
+// Factors of an earlier step, or of whoever made the model, are left as they are and count toward the
+// budget as the weight that they stand for: a second step finds what the first left dense.
+//
 // Refuses: factors that are not smaller (goal size) or not predicted to be faster (goal latency),
 // weights with more zeros than factors save, groups, ConvTranspose, recurrent layers, stacks of
 // matrices, quantized weights, weights that other nodes read too, zeros only, NaN.
@@ -30,6 +33,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -105,7 +109,6 @@ class FactorizeWeights : public LayerPass {
         .name = "factorize-weights",
         .summary = "replace weights by products of thinner ones (SVD, Tucker)",
         .fidelity = Fidelity::kLossy,
-        .idempotent = false,
         .cost = "accuracy, depending on the spectrum of each weight; less with calibration data",
         .benefit = "size and latency fall with the number of parameters",
     };
@@ -134,6 +137,8 @@ class FactorizeWeights : public LayerPass {
     return multiple_ > 0 ? multiple_ : context.target().channel_multiple();
   }
   void read(const Layer& layer);
+  void find_factors(Model& model);
+  bool is_factor(const Layer& layer) const { return factors_.contains(layer.output); }
   void collect_moments(Model& model, PassContext& context);
   void solve(Problem& problem, std::span<const LayerMoments> moments, int64_t multiple) const;
   std::vector<FactorMethod> methods(const Layer& layer) const;
@@ -156,6 +161,9 @@ class FactorizeWeights : public LayerPass {
   analysis::WeightEditor editor_;
   std::deque<Problem> problems_;  ///< in order of the layers
   std::map<Key, size_t> index_;
+  std::set<std::string> factors_;  ///< outputs of layers that are factors already
+  double factored_ = 0;            ///< their parameters, and those of the weights that they stand for
+  double products_ = 0;
 };
 
 void FactorizeWeights::describe(OptionSet& o) {
@@ -192,8 +200,10 @@ void FactorizeWeights::describe(OptionSet& o) {
 }
 
 void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<Layer>& selected) {
+  find_factors(model);
   std::vector<Layer> possible;
   for (const Layer& layer : selected) {
+    if (is_factor(layer)) continue;
     if (analysis::factor_obstacle(layer, model.opset()).empty()) possible.push_back(layer);
   }
   editor_ = analysis::WeightEditor(possible);
@@ -217,16 +227,24 @@ void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<L
   if (budget_) share_out(multiple(context), context);
 }
 
+void FactorizeWeights::find_factors(Model& model) {
+  std::set<Key> seen;
+  for (const analysis::FactorChain& chain : analysis::find_factor_chains(find_layers(model))) {
+    for (const Layer& layer : chain) factors_.insert(layer.output);
+    if (!seen.insert(key_of(chain.front())).second) continue;  // layers that share their factors
+    factored_ += static_cast<double>(analysis::factor_parameters(chain));
+    products_ += static_cast<double>(analysis::product_parameters(chain));
+  }
+}
+
 void FactorizeWeights::read(const Layer& layer) {
   Problem& problem = problems_.emplace_back();
   problem.layer = layer;
   const Tensor weight = editor_.read(layer);
   const std::vector<float> values = weight.to_float();
   problem.type = weight.type();
-  if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
-    problem.obstacle = "its weight holds NaN or infinite values";
-    return;
-  }
+  problem.obstacle = analysis::value_obstacle(values);
+  if (!problem.obstacle.empty()) return;
   problem.nonzeros =
       static_cast<int64_t>(values.size()) - std::count(values.begin(), values.end(), 0.0F);
   if (problem.nonzeros == 0) {
@@ -370,7 +388,7 @@ void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
   std::vector<Problem*> problems;
   std::vector<std::vector<FactorPoint>> points;
   std::vector<std::vector<numerics::BudgetOption>> units;
-  double budget = 0;
+  double budget = *budget_ * products_ - factored_;
   for (Problem& problem : problems_) {
     budget += *budget_ * static_cast<double>(problem.kernel.size());
     if (!problem.obstacle.empty()) {
@@ -459,6 +477,7 @@ bool FactorizeWeights::run_on_layer(Layer& layer, PassContext& context) {
   if (std::string why = analysis::factor_obstacle(layer, model.opset()); !why.empty()) {
     throw Unsupported(std::move(why));
   }
+  if (is_factor(layer)) throw Unsupported("it is a factor of a product already");
   if (std::string why = editor_.obstacle(layer); !why.empty()) throw Unsupported(std::move(why));
   Problem& problem = problems_[index_.at(key_of(layer))];
   if (!problem.obstacle.empty()) throw Unsupported(problem.obstacle);

@@ -248,6 +248,67 @@ TEST(FactorizeWeights, ABudgetGoesWhereItIsWorthMost) {
   EXPECT_EQ(outcome.skips.at(0).reason, "within the budget it may stay dense");
 }
 
+/// A step after one that factorized the weight of `text` finds factors and leaves them alone.
+void expect_factors_stay(const std::string& text, const Shape& shape, const Options& options = {}) {
+  SCOPED_TRACE(text);
+  Model model = with_weight(text, shape);
+  Options first = options;
+  first["rank"] = "4";
+  ASSERT_TRUE(run_pass("factorize-weights", model, first).changed);
+  for (const Options& second :
+       {Options{{"rank", "2"}}, Options{{"energy", "0.5"}}, Options{{"budget", "0.3"}}}) {
+    const Outcome outcome = run_pass("factorize-weights", model, second);
+    EXPECT_FALSE(outcome.changed);
+    ASSERT_FALSE(outcome.skips.empty());
+    for (const auto& skip : outcome.skips) {
+      EXPECT_EQ(skip.reason, "it is a factor of a product already");
+    }
+  }
+}
+
+TEST(FactorizeWeights, FactorsAreLeftAlone) {
+  expect_factors_stay(kProduct, {24, 20});
+  expect_factors_stay("g (float[24,3] x) => (float[20,3] y) <float W = {1.0}> { y = MatMul(W, x) }",
+                      {20, 24});
+  expect_factors_stay(
+      "g (float[3,24] x) => (float[3,N] y) <float W = {1.0}, float b = {3.0}> "
+      "{ y = Gemm <alpha = 0.5, transB = 1> (x, W, b) }",
+      {20, 24});
+  expect_factors_stay("g (int64[3] x) => (float[3,20] y) <float W = {1.0}> { y = Gather(W, x) }",
+                      {24, 20});
+  for (const char* how : {"channel", "spatial", "tucker"}) {
+    expect_factors_stay(
+        "g (float[1,16,7,8] x) => (float[1,C,H,W1] y) <float W = {1.0}> "
+        "{ y = Conv <pads = [1,1,1,1]> (x, W) }",
+        {16, 16, 3, 3}, {{"convolution", how}});
+  }
+}
+
+TEST(FactorizeWeights, ASecondBudgetCountsFactorsAsWhatTheyStandFor) {
+  const char* text =
+      "g (float[3,96] x) => (float[3,96] y) <float W = {1.0}, float V = {1.0}> "
+      "{ h = MatMul(x, W) r = Relu(h) y = MatMul(r, V) }";
+  Model model = with_weight(text, {96, 96});
+  std::vector<float> noise;
+  for (int i = 0; i < 96 * 96; ++i) noise.push_back(std::sin(static_cast<float>(i * i % 7919)));
+  model.graph().set_constant(model.graph().find("V"), Tensor::from({96, 96}, noise));
+  ASSERT_TRUE(run_pass("factorize-weights", model, {{"budget", "0.7"}}).changed);
+  EXPECT_FALSE(run_pass("factorize-weights", model, {{"budget", "0.8"}}).changed);
+  EXPECT_TRUE(run_pass("factorize-weights", model, {{"budget", "0.4"}}).changed);
+  EXPECT_FALSE(model.graph().find("V"));
+}
+
+TEST(FactorizeWeights, ALayerBehindAnActivationOrABiasIsNoFactor) {
+  const char* text =
+      "g (float[3,24] x) => (float[3,20] y) <float W = {1.0}, float[4] b = {1.0,2.0,3.0,4.0}, "
+      "float V = {1.0}> "
+      "{ h = Gemm(x, W, b) y = MatMul(h, V) }";
+  Model model = with_weight(text, {24, 4});
+  model.graph().set_constant(model.graph().find("V"),
+                             Tensor::from({4, 20}, nearly_rank_two(4, 20)));
+  EXPECT_TRUE(run_pass("factorize-weights", model, {{"rank", "2"}}).changed);
+}
+
 TEST(FactorizeWeights, SmallLayersAreNotFaster) {
   Model model = with_weight(kProduct, {24, 20});
   const Outcome outcome =
