@@ -255,11 +255,10 @@ class ShareWeights : public LayerPass {
   }
 
   void refuse_useless(const Tensor& weight, const std::vector<float>& values) const {
-    for (const float v : values) {
-      if (!std::isfinite(v)) throw Unsupported("its weight holds NaN or infinite values");
+    if (std::string why = analysis::value_obstacle(values); !why.empty()) {
+      throw Unsupported(std::move(why));
     }
     const analysis::WeightFigures figures = analysis::weight_figures(weight);
-    if (figures.count == 0) throw Unsupported("its weight is empty");
     if (figures.distinct == 0) return;
     const uint64_t distinct = figures.distinct - (figures.nonzeros < figures.count ? 1 : 0);
     if (distinct > static_cast<uint64_t>(values_)) return;

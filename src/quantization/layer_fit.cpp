@@ -30,9 +30,8 @@ bool takes_up_the_mean(const Layer& layer) {
 
 std::vector<float> finite_values(const Tensor& weight) {
   std::vector<float> values = weight.to_float();
-  if (values.empty()) throw Unsupported("its weight is empty");
-  for (const float v : values) {
-    if (!std::isfinite(v)) throw Unsupported("its weight holds NaN or infinite values");
+  if (std::string why = analysis::value_obstacle(values); !why.empty()) {
+    throw Unsupported(std::move(why));
   }
   return values;
 }
