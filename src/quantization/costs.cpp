@@ -24,6 +24,8 @@ constexpr double kDequantize = 0.15;
 constexpr double kLayout = 0.20;  // NCHW to NHWC, an element
 constexpr double kLoneActivation =
     0.35;  // an activation that the float kernel would have done in passing
+constexpr double kPooledFloat = 0.10, kPooledInt8 = 0.055;  // of a global pool, an input
+constexpr double kActivation = 0.28, kLookup = 0.28;        // LeakyRelu, Sigmoid
 constexpr double kDepthwiseFloatElement = 0.30, kDepthwiseFloatMac = 0.018;
 constexpr double kDepthwiseInt8Element = 0.26, kDepthwiseInt8Mac = 0.029;
 constexpr double kRowProductFloat = 0.060;  // few rows: the weight is read for them alone
@@ -116,6 +118,13 @@ UnitCost CostModel::unit(const Unit& unit) const {
       return {kNode + elements * 2 * kElement, kNode + elements * 2 * kElement};
     case UnitKind::kMaxPool:
       return {kNode + elements * 4 * kElement, kNode + elements * 4 * kElement};
+    case UnitKind::kGlobalPool: {
+      const auto pooled = static_cast<double>(unit.input_elements);
+      return {kNode + pooled * kPooledFloat, kNode + pooled * kPooledInt8};
+    }
+    // In float the convolution before does it in passing.
+    case UnitKind::kLookup:
+      return {elements * kActivation, kNode + elements * kLookup};
     // Of no cost in float, where it renames or is fused; 8 bits are as good.
     case UnitKind::kMove:
       return {kNode, kNode};
@@ -252,6 +261,11 @@ std::string unit_key(const Unit& unit, bool in_int8) {
       return with_form("Concat" + elements + " of " + std::to_string(unit.inputs.size()), form);
     case UnitKind::kMatMul:
       return with_form("MatMul of values" + elements + " macs " + std::to_string(unit.macs), form);
+    case UnitKind::kGlobalPool:
+      return with_form(
+          "GlobalAveragePool " + std::to_string(unit.input_elements) + " to" + elements, form);
+    case UnitKind::kLookup:
+      return with_form(unit.node.op() + elements, form);
     default:
       break;
   }

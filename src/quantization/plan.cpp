@@ -78,13 +78,13 @@ class Planner {
     return plan;
   }
 
-  /// Layers in float whose input comes from a unit in 8 bits and whose output is wanted in 8 bits:
-  /// what must be in float, too, so that the runtime does not quantize them on its own.
+  /// Layers and other nodes with a slow integer kernel, in float, whose input comes from a unit in
+  /// 8 bits and whose output is wanted in 8 bits: what must be in float, too, so that the runtime
+  /// does not quantize them on its own.
   std::set<std::string> sandwiches(const std::vector<bool>& in_int8) const {
     std::set<std::string> outputs;
     for (const NodeRef node : model_.graph().nodes()) {
-      if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul") && !node.is("ConvTranspose"))
-        continue;
+      if (!is_trap(node)) continue;
       const auto input = values_.find(node.input_name(0));
       const bool from_int8 =
           input != values_.end() && input->second.producer && in_int8[*input->second.producer];
@@ -131,6 +131,16 @@ class Planner {
   static double moved_pool(const ValueRef& value, int64_t elements) {
     const NodeRef producer = value.producer();
     return producer && producer.is("MaxPool") ? kSlowPool * static_cast<double>(elements) : 0;
+  }
+
+  /// What the runtime would compute in integers between a DequantizeLinear and a QuantizeLinear,
+  /// slower than in float or with a weight that nobody rounded.
+  static bool is_trap(const NodeRef& node) {
+    for (const char* const op :
+         {"Conv", "Gemm", "MatMul", "ConvTranspose", "AveragePool", "Softmax"}) {
+      if (node.is(op)) return true;
+    }
+    return false;
   }
 
   bool is_int8(const NodeRef& node, const std::vector<bool>& in_int8) const {

@@ -32,9 +32,17 @@ NodeRef absorbed_activation(const NodeRef& node) {
                                                                                         : NodeRef();
 }
 
-/// An activation that the runtime's float convolution computes in passing.
+/// Computed by a table of 256 integers in 8 bits. (HardSigmoid, HardSwish and Tanh have no integer
+/// kernel. Those of AveragePool and Softmax are 16 and 3 times slower than float, that of
+/// Softmax with one scale for all rows as well.)
+bool has_lookup(const NodeRef& node) {
+  return (node.is("Sigmoid") || node.is("LeakyRelu")) && !node.output().is_graph_output();
+}
+
+/// An activation that the runtime's float convolution computes in passing, and no unit of its own.
 bool feeds_activation(const ValueRef& value) {
   for (const Use& use : value.uses()) {
+    if (has_lookup(use.node)) continue;
     for (const char* const op : {"HardSigmoid", "Sigmoid", "Tanh", "LeakyRelu", "Clip"}) {
       if (use.node.is(op)) return true;
     }
@@ -142,8 +150,10 @@ class Finder {
     if (node.is("MaxPool")) return visit_pool(node);
     for (const char* const op :
          {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather"}) {
-      if (node.is(op)) return visit_move(node);
+      if (node.is(op)) return visit_unary(node, UnitKind::kMove);
     }
+    if (node.is("GlobalAveragePool")) return visit_unary(node, UnitKind::kGlobalPool);
+    if (has_lookup(node)) return visit_unary(node, UnitKind::kLookup);
   }
 
   void visit_layer(const Layer& layer) {
@@ -239,10 +249,10 @@ class Finder {
     finish(unit);
   }
 
-  void visit_move(const NodeRef& node) {
+  void visit_unary(const NodeRef& node, UnitKind kind) {
     if (!is_open(node.input(0))) return;
     Unit unit;
-    unit.kind = UnitKind::kMove;
+    unit.kind = kind;
     unit.node = node;
     unit.inputs = {node.input_name(0)};
     finish(unit);
@@ -252,6 +262,7 @@ class Finder {
     const NodeRef& last = unit.activation ? unit.activation : unit.node;
     unit.output = last.output_name(0);
     unit.output_elements = element_estimate(types_.find(last.output()));
+    unit.input_elements = element_estimate(types_.find(unit.node.input(0)));
     if (unit.output_elements == 0) {
       if (!unit.layer.output.empty()) {
         refused_.push_back({unit.layer, "the shape of its output is not known"});
@@ -292,7 +303,9 @@ int64_t count_quantized(Model& model) {
       "QLinearConcat",        "QGemm",
       "QAttention",           "DynamicQuantizeMatMul",
       "MatMulIntegerToFloat", "DynamicQuantizeLSTM",
-      "QLinearSigmoid"};
+      "QLinearSigmoid",       "QLinearLeakyRelu",
+      "QLinearSoftmax",       "QLinearAveragePool",
+      "QLinearWhere",         "QLinearGlobalAveragePool"};
   int64_t count = 0;
   for (Graph* const graph : model.graphs()) {
     for (const NodeRef node : graph->nodes()) {

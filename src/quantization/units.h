@@ -19,7 +19,9 @@ enum class UnitKind {
   kMul,      ///< Mul of two values of one shape: QLinearMul
   kConcat,   ///< of computed values: QLinearConcat
   kMaxPool,  ///< of the output of a kConv: moves 8-bit values
-  kMove,     ///< Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Slice, Gather: moves 8-bit values
+  kGlobalPool,  ///< GlobalAveragePool: QLinearGlobalAveragePool
+  kLookup,  ///< Sigmoid or LeakyRelu: a table of 256 integers, QLinearSigmoid or QLinearLeakyRelu
+  kMove,    ///< Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Slice, Gather: moves 8-bit values
 };
 
 /// Nodes that the runtime turns into one kernel when their values are in 8 bits (algorithms.md
@@ -37,6 +39,7 @@ struct Unit {
       false;  ///< one follows that float kernels take along and integer ones do not
   uint64_t macs = 0;
   int64_t rows = 0;  ///< of a product: rows of the left side; of kMatMul in one matrix
+  int64_t input_elements = 0;  ///< of its first input
   int64_t output_elements = 0;
 };
 

@@ -345,6 +345,46 @@ g (float[1,4,8,8] x) => (float[1,8,8,8] y)
   EXPECT_THAT(ops, Not(Contains("Concat")));
 }
 
+TEST(QuantizeStatic, GlobalPoolsAndTabulatedActivationsFuse) {
+  const auto ops = kernels_of(R"(<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,8,8] x) => (float[1,4,1,1] y)
+<float[4,4,1,1] a = {1,2,-1,1, 0.5,1,2,-1, 1,-1,1,2, 2,1,0.5,1},
+ float[4,4,1,1] b = {-1,1,2,1, 1,0.5,1,-2, 1,1,-1,2, 0.5,1,1,-1}> {
+  p = Conv(x, a)
+  q = LeakyRelu <alpha = 0.1> (p)
+  r = Conv(q, b)
+  s = Sigmoid(r)
+  t = Mul(r, s)
+  u = GlobalAveragePool(t)
+  v = Conv(u, a)
+  y = Softplus(v)
+})");
+  for (const char* const op : {"QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool"}) {
+    EXPECT_THAT(ops, Contains(op));
+  }
+  EXPECT_EQ(std::count(ops.begin(), ops.end(), "QLinearConv"), 3);
+  for (const char* const op : {"LeakyRelu", "Sigmoid", "GlobalAveragePool", "Mul"}) {
+    EXPECT_THAT(ops, Not(Contains(op)));
+  }
+}
+
+TEST(QuantizeStatic, PoolsAndSoftmaxOfSlowKernelsStayInFloat) {
+  for (const char* const op : {"AveragePool <kernel_shape = [2, 2]>", "Softmax <axis = 3>"}) {
+    const auto ops = kernels_of(R"(<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,8,8] x) => (float[1,4,N,N] y)
+<float[4,4,1,1] a = {1,2,-1,1, 0.5,1,2,-1, 1,-1,1,2, 2,1,0.5,1},
+ float[4,4,1,1] b = {-1,1,2,1, 1,0.5,1,-2, 1,1,-1,2, 0.5,1,1,-1}> {
+  p = Conv(x, a)
+  q = )" + std::string(op) + R"((p)
+  r = Conv(q, b)
+  y = Softplus(r)
+})");
+    EXPECT_THAT(ops, Contains("QLinearConv"));
+    EXPECT_THAT(ops, Not(Contains("QLinearAveragePool")));
+    EXPECT_THAT(ops, Not(Contains("QLinearSoftmax")));
+  }
+}
+
 TEST(QuantizeStatic, ProductsOfComputedValuesFuse) {
   const auto ops = kernels_of(R"(<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,2,8,16] q, float[1,2,8,16] k) => (float[1,2,8,8] y) {
