@@ -80,7 +80,7 @@ class EqualizeRanges final : public Pass {
   bool run(Model& model, PassContext& context) override {
     const std::vector<Layer> selected = select_layers(model, context);
     const ValueTypes types = context.sample_types(model);
-    ScaleGraph graph = quantization::find_scale_classes(model, types, selected);
+    ScaleGraph graph = quantization::find_scale_classes(model, types, selected, true);
     observe(model, context, graph);
     std::vector<Division> divisions;
     for (const ScaleClass& one : graph.classes) {
@@ -125,10 +125,15 @@ class EqualizeRanges final : public Pass {
       for (const auto& value : one.values) {
         if (!value.enters_layer && !value.leaves_layer) continue;
         const auto found = context.calibration().channels(model, value.name);
-        if (!found || found->max.size() != channels) continue;
-        ClassStatistics::Value known{{}, found->mean_square, value.enters_layer};
-        for (size_t c = 0; c < channels; ++c) {
-          known.range.push_back(std::max({0.0F, found->max[c], -found->min[c]}));
+        const auto own = static_cast<size_t>(value.channels),
+                   first = static_cast<size_t>(value.first);
+        if (!found || found->max.size() != own) continue;
+        ClassStatistics::Value known{
+            std::vector<double>(channels, 0.0), {}, value.enters_layer, first, own};
+        if (!found->mean_square.empty()) known.mean_square.assign(channels, 0.0);
+        for (size_t c = 0; c < own; ++c) {
+          known.range[first + c] = std::max({0.0F, found->max[c], -found->min[c]});
+          if (!known.mean_square.empty()) known.mean_square[first + c] = found->mean_square[c];
         }
         statistics.values.push_back(std::move(known));
       }
@@ -136,7 +141,11 @@ class EqualizeRanges final : public Pass {
       return statistics;
     }
     for (const size_t i : one.producers) {
-      statistics.values.push_back({quantization::output_magnitudes(graph.layers[i]), {}, false});
+      const auto own = quantization::output_magnitudes(graph.layers[i]);
+      std::vector<double> range(channels, 0.0);
+      std::copy(own.begin(), own.end(),
+                range.begin() + quantization::first_channel(one, graph.layers[i], true));
+      statistics.values.push_back({std::move(range), {}, false});
     }
     return statistics;
   }

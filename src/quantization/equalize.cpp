@@ -73,6 +73,25 @@ double step_variance(const std::vector<double>& range, const std::vector<double>
   return step * step / 12;
 }
 
+/// Of each channel the mean square in the value that a layer reads, the last where there are
+/// several; in the first value where no layer reads the channel. Empty where nothing is known.
+std::vector<double> mean_squares(const ClassStatistics& statistics, size_t channels) {
+  std::vector<double> result;
+  std::vector<bool> known(channels, false);
+  for (const bool entries : {false, true}) {
+    for (const auto& value : statistics.values) {
+      if (value.is_entry != entries || value.mean_square.empty()) continue;
+      result.resize(channels, 0.0);
+      for (size_t c = value.first; c < channels && c - value.first < value.channels; ++c) {
+        if (known[c] && !entries) continue;
+        result[c] = value.mean_square[c];
+        known[c] = true;
+      }
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 ClassReaders readers_of(const ScaleGraph& graph, const ScaleClass& scale_class) {
@@ -82,12 +101,13 @@ ClassReaders readers_of(const ScaleGraph& graph, const ScaleClass& scale_class) 
     const Layer& layer = graph.layers[i].layer();
     if (layer.is_depthwise()) continue;
     const size_t first = readers.rows.size();
+    const size_t channel = to_size(first_channel(scale_class, graph.layers[i], false));
     readers.rows.resize(first + to_size(layer.outputs),
                         {std::vector<double>(channels, 0.0), std::vector<double>(channels, 0.0)});
     for_each_value(layer, [&](double w, size_t out, size_t in) {
       auto& row = readers.rows[first + out];
-      row.energy[in] += w * w;
-      row.largest[in] = std::max(row.largest[in], std::abs(w));
+      row.energy[channel + in] += w * w;
+      row.largest[channel + in] = std::max(row.largest[channel + in], std::abs(w));
     });
   }
   return readers;
@@ -126,20 +146,17 @@ double expected_noise(const ClassStatistics& statistics, const ClassReaders& rea
   const size_t channels = factors.size();
   double per_step = 0;  // noise at the outputs for a variance of 1 of the divided values
   double of_weights = 0;
-  const ClassStatistics::Value* entry = nullptr;
   double rounding = 0;
-  for (const auto& value : statistics.values) {
-    rounding += step_variance(value.range, factors);
-    if (entry == nullptr || value.is_entry) entry = &value;
-  }
-  if (entry == nullptr || entry->mean_square.empty()) return 0;
+  for (const auto& value : statistics.values) rounding += step_variance(value.range, factors);
+  const std::vector<double> mean_square = mean_squares(statistics, channels);
+  if (mean_square.empty()) return 0;
   for (const auto& row : readers.rows) {
     double signal = 0, spread = 0, energy = 0, largest = 0;
     for (size_t c = 0; c < channels; ++c) {
       const double square = factors[c] * factors[c];
-      signal += row.energy[c] * entry->mean_square[c];
+      signal += row.energy[c] * mean_square[c];
       spread += row.energy[c] * square;
-      energy += entry->mean_square[c] / square;
+      energy += mean_square[c] / square;
       largest = std::max(largest, row.largest[c] * factors[c]);
     }
     if (!(signal > 0)) continue;
@@ -151,8 +168,8 @@ double expected_noise(const ClassStatistics& statistics, const ClassReaders& rea
   if (readers.rows.empty()) {
     for (size_t c = 0; c < channels; ++c) {
       const double square = factors[c] * factors[c];
-      if (!(entry->mean_square[c] > 0)) continue;
-      per_step += square / entry->mean_square[c] / static_cast<double>(channels);
+      if (!(mean_square[c] > 0)) continue;
+      per_step += square / mean_square[c] / static_cast<double>(channels);
     }
   }
   return rounding * per_step + of_weights;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct ClassStatistics {
     std::vector<double> range;        ///< largest magnitude of each channel
     std::vector<double> mean_square;  ///< empty without data
     bool is_entry = false;            ///< a layer multiplies it with its weight
+    size_t first = 0, channels = SIZE_MAX;  ///< that it has; the figures of others are 0
   };
   std::vector<Value> values;  ///< those that are stored in 8 bits: entries and results of layers
   bool observed = false;      ///< false: ranges are those of the producers' weights

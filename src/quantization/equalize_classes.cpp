@@ -33,8 +33,9 @@ bool is_activation(const NodeRef& node) {
 /// Grows the classes from the layers outward.
 class Finder {
  public:
-  Finder(Model& model, const ValueTypes& types, const std::vector<Layer>& selected)
-      : graph_(model.graph()), types_(types) {
+  Finder(Model& model, const ValueTypes& types, const std::vector<Layer>& selected,
+         bool through_concat)
+      : graph_(model.graph()), types_(types), through_concat_(through_concat) {
     std::set<std::string> chosen;
     for (const Layer& layer : selected) chosen.insert(layer.output);
     for (const Layer& layer : find_layers(model)) add_layer(layer, chosen.contains(layer.output));
@@ -57,6 +58,8 @@ class Finder {
   struct Known {
     int axis = 1;
     std::string joined_to;  ///< union-find parent
+    int64_t offset = 0;     ///< of its first channel behind the parent's
+    int64_t first = 0;      ///< of the class; known at the end
     std::string obstacle;
   };
 
@@ -80,7 +83,7 @@ class Finder {
   }
 
   void start(const std::string& name, int axis) {
-    const auto [it, is_new] = known_.try_emplace(name, Known{axis, name, ""});
+    const auto [it, is_new] = known_.try_emplace(name, Known{axis, name, 0, 0, ""});
     if (is_new) {
       order_.push_back(name);
       pending_.push_back(name);
@@ -90,15 +93,25 @@ class Finder {
   }
 
   const std::string& root(const std::string& name) {
-    std::string& parent = known_.at(name).joined_to;
-    if (parent != name) parent = root(parent);
-    return parent;
+    Known& known = known_.at(name);
+    if (known.joined_to == name) return known.joined_to;
+    const std::string parent = known.joined_to;
+    known.joined_to = root(parent);
+    if (known.joined_to != parent) known.offset += known_.at(parent).offset;
+    return known.joined_to;
   }
 
-  void join(const std::string& a, const std::string& b, int axis_of_b) {
+  /// `shift`: of the first channel of b behind that of a.
+  void join(const std::string& a, const std::string& b, int axis_of_b, int64_t shift = 0) {
     start(b, axis_of_b);
     const std::string into = root(a), from = root(b);
-    if (into != from) known_.at(from).joined_to = into;
+    const int64_t wanted = known_.at(a).offset + shift;
+    if (into != from) {
+      known_.at(from).joined_to = into;
+      known_.at(from).offset = wanted - known_.at(b).offset;
+    } else if (known_.at(b).offset != wanted) {
+      block(b, b + " is at several places of one Concat");
+    }
   }
 
   void block(const std::string& name, const std::string& why) {
@@ -173,7 +186,7 @@ class Finder {
       join(name, as_reader ? out : in, layout.axis);
     }
     ConstantTerm& term =
-        terms_.try_emplace(out, ConstantTerm{node, layout, is_sum, false, false}).first->second;
+        terms_.try_emplace(out, ConstantTerm{node, 0, layout, is_sum, false, false}).first->second;
     if (term.layout.axis != layout.axis) return false;
     (as_reader ? term.variable_in : term.result_in) = true;
     return true;
@@ -226,7 +239,36 @@ class Finder {
       return joined(name, {first.name(), second.name(), out}, axis);
     }
     if (is_one_of(node, {"Mul"})) return join_gated(node, name, axis);
+    if (through_concat_ && is_one_of(node, {"Concat"})) return join_concat(node, name, axis);
     return false;
+  }
+
+  /// Along the channels each input has a part of them; along another axis all have the same.
+  bool join_concat(const NodeRef& node, const std::string& name, int axis) {
+    const int rank = types_.find(node.output(0)).rank();
+    int64_t along = node.attribute("axis", int64_t{1});
+    if (along < 0) along += rank;
+    std::vector<std::string> inputs;
+    std::vector<int64_t> before;  // of the output's channels
+    int64_t channels = 0;
+    for (int i = 0; i < node.input_count(); ++i) {
+      const ValueRef input = node.input(i);
+      const auto type = types_.find(input);
+      if (!input || input.is_constant() || type.rank() != rank || axis >= rank) return false;
+      const int64_t size = type.shape[static_cast<size_t>(axis)];
+      if (size < 1) return false;
+      inputs.push_back(input.name());
+      before.push_back(along == axis ? channels : 0);
+      channels += size;
+    }
+    const std::string out = node.output_name(0);
+    int64_t place = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i] == name) place = before[i];
+    }
+    join(name, out, axis, -place);
+    for (size_t i = 0; i < inputs.size(); ++i) join(out, inputs[i], axis, before[i]);
+    return true;
   }
 
   bool joined(const std::string& name, const std::vector<std::string>& others, int axis) {
@@ -295,6 +337,14 @@ class Finder {
   ScaleGraph collect() {
     ScaleGraph result;
     std::map<std::string, size_t> class_of;
+    std::map<std::string, int64_t> least;  // offset in a class
+    for (const std::string& name : order_) {
+      int64_t& smallest = least[root(name)];  // that of the root is 0
+      smallest = std::min(smallest, known_.at(name).offset);
+    }
+    for (const std::string& name : order_) {
+      known_.at(name).first = known_.at(name).offset - least.at(root(name));
+    }
     for (const std::string& name : order_) {
       const auto [it, is_new] = class_of.try_emplace(root(name), result.classes.size());
       if (is_new) result.classes.emplace_back();
@@ -303,7 +353,9 @@ class Finder {
     for (const auto& [out, term] : terms_) {
       const std::string in = constant_operand(term.node)->variable.name();
       if (term.is_sum) {
-        result.classes[class_of.at(root(out))].terms.push_back(term);
+        ConstantTerm one = term;
+        one.first = known_.at(out).first;
+        result.classes[class_of.at(root(out))].terms.push_back(one);
         continue;
       }
       // A product stands between two classes, or inside one.
@@ -314,6 +366,7 @@ class Finder {
         ConstantTerm one = term;
         one.variable_in = !at_result;
         one.result_in = at_result;
+        one.first = known_.at(at_result ? out : in).first;
         result.classes[class_of.at(root(at_result ? out : in))].terms.push_back(one);
       }
     }
@@ -327,11 +380,12 @@ class Finder {
     const Known& known = known_.at(name);
     const int64_t channels = layout_of(name).channels;
     const int trailing = layout_of(name).rank - known.axis - 1;
-    into.values.push_back(
-        {name, known.axis, trailing, entry != entries_.end(), result != results_.end()});
-    if (into.channels == 0) into.channels = channels;
+    into.first[name] = known.first;
+    into.values.push_back({name, known.first, channels, known.axis, trailing,
+                           entry != entries_.end(), result != results_.end()});
+    into.channels = std::max(into.channels, known.first + channels);
     if (into.obstacle.empty()) into.obstacle = known.obstacle;
-    if (into.channels != channels && into.obstacle.empty()) {
+    if (!through_concat_ && into.values[0].channels != channels && into.obstacle.empty()) {
       into.obstacle = "channels of " + name + " differ";
     }
     if (result != results_.end()) into.producers.push_back(result->second);
@@ -339,7 +393,7 @@ class Finder {
       into.consumers.insert(into.consumers.end(), entry->second.begin(), entry->second.end());
     }
     if (const auto norm = norms_.find(name); norm != norms_.end()) {
-      into.norms.push_back(norm->second);
+      into.norms.push_back({norm->second.node, known.first});
     }
     const auto uses = activations_.find(name);
     if (uses != activations_.end()) {
@@ -349,6 +403,7 @@ class Finder {
 
   Graph& graph_;
   const ValueTypes& types_;
+  bool through_concat_;
   std::vector<AffineLayer> affine_;
   std::map<std::string, size_t> results_;               ///< by the name of the layer's result
   std::map<std::string, std::vector<size_t>> entries_;  ///< by the name of the value that enters
@@ -363,8 +418,12 @@ class Finder {
 }  // namespace
 
 ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
-                              const std::vector<Layer>& selected) {
-  return Finder(model, types, selected).find();
+                              const std::vector<Layer>& selected, bool through_concat) {
+  return Finder(model, types, selected, through_concat).find();
+}
+
+int64_t first_channel(const ScaleClass& scale_class, const AffineLayer& layer, bool produced) {
+  return scale_class.first.at((produced ? layer.result() : layer.entry()).name());
 }
 
 }  // namespace mcompress::quantization

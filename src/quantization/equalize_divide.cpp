@@ -12,6 +12,12 @@ namespace {
 using analysis::ChannelLayout;
 using analysis::constant_operand;
 
+/// Of the channels from `first` on.
+std::vector<double> part(const std::vector<double>& factors, int64_t first, int64_t channels) {
+  const auto begin = factors.begin() + first;
+  return {begin, begin + channels};
+}
+
 std::vector<double> inverse(const std::vector<double>& factors) {
   std::vector<double> result;
   for (const double f : factors) result.push_back(1 / f);
@@ -29,7 +35,8 @@ Tensor as_float(const Shape& shape, const std::vector<double>& values) {
   return analysis::make_floats(DataType::kFloat, shape, values);
 }
 
-void divide_term(const ConstantTerm& term, const std::vector<double>& factors) {
+void divide_term(const ConstantTerm& term, const std::vector<double>& of_class) {
+  const std::vector<double> factors = part(of_class, term.first, term.layout.channels);
   const auto operand = constant_operand(term.node);
   auto values = *analysis::read_floats(operand->constant);
   const Shape old = operand->constant.constant_shape();
@@ -49,18 +56,21 @@ void divide_term(const ConstantTerm& term, const std::vector<double>& factors) {
   term.node.graph().set_constant_input(term.node, operand->constant_input, as_float(shape, values));
 }
 
-void divide_norm(const NormTerm& norm, const std::vector<double>& factors) {
+void divide_norm(const NormTerm& norm, const std::vector<double>& of_class) {
   for (const int i : {1, 2}) {
     const ValueRef constant = norm.node.input(i);
     if (!constant) continue;
     auto values = *analysis::read_floats(constant);
     const Shape shape = constant.constant_shape();
+    const std::vector<double> factors =
+        part(of_class, norm.first, static_cast<int64_t>(values.size()));
     for (size_t c = 0; c < values.size(); ++c) values[c] /= factors[c];
     norm.node.graph().set_constant_input(norm.node, i, as_float(shape, values));
   }
 }
 
-void record(Model& model, const ScaleClass::Value& value, const std::vector<double>& factors) {
+void record(Model& model, const ScaleClass::Value& value, const std::vector<double>& of_class) {
+  const std::vector<double> factors = part(of_class, value.first, value.channels);
   DividedValue& divided = model.state().divided[value.name];
   divided.axis = value.axis;
   divided.factors.resize(factors.size(), 1.0);
@@ -77,10 +87,10 @@ int give_true_values(const ScaleClass& scale_class, const std::vector<double>& f
     if (!now) {
       const auto known = std::find_if(scale_class.values.begin(), scale_class.values.end(),
                                       [&](const auto& v) { return v.name == value.name(); });
-      const ChannelLayout layout{known->axis + known->trailing + 1, known->axis,
-                                 scale_class.channels};
-      const ValueRef constant =
-          graph.add_constant(value.name() + "_scale", as_float(channel_shape(layout), factors));
+      const ChannelLayout layout{known->axis + known->trailing + 1, known->axis, known->channels};
+      const ValueRef constant = graph.add_constant(
+          value.name() + "_scale",
+          as_float(channel_shape(layout), part(factors, known->first, known->channels)));
       now = graph.insert({.op = "Mul", .inputs = {value, constant}}, use.node).output();
       ++added;
     }
@@ -93,15 +103,28 @@ int give_true_values(const ScaleClass& scale_class, const std::vector<double>& f
 
 int divide_class(Model& model, ScaleGraph& graph, const ScaleClass& scale_class,
                  const std::vector<double>& factors) {
-  analysis::ChannelAffine divided, multiplied;
-  divided.scale = inverse(factors);
-  multiplied.scale = factors;
+  const auto of_layer = [&](const analysis::AffineLayer& layer, bool produced) {
+    const auto layout = produced ? layer.output_layout() : layer.input_layout();
+    return part(factors, first_channel(scale_class, layer, produced), layout.channels);
+  };
   const auto require = [](const std::string& why) {
     if (!why.empty()) throw Error(ErrorCode::kBug, "a factor was refused after edits: " + why);
   };
   for (const auto& value : scale_class.values) record(model, value, factors);
-  for (const size_t i : scale_class.producers) require(graph.layers[i].fold_after(divided));
-  for (const size_t i : scale_class.consumers) require(graph.layers[i].fold_before(multiplied));
+  // Before any edit: an added bias changes the name of a layer's result.
+  std::map<size_t, std::vector<double>> of_results, of_entries;
+  for (const size_t i : scale_class.producers) of_results[i] = of_layer(graph.layers[i], true);
+  for (const size_t i : scale_class.consumers) of_entries[i] = of_layer(graph.layers[i], false);
+  for (const auto& [i, own] : of_results) {
+    analysis::ChannelAffine divided;
+    divided.scale = inverse(own);
+    require(graph.layers[i].fold_after(divided));
+  }
+  for (const auto& [i, own] : of_entries) {
+    analysis::ChannelAffine multiplied;
+    multiplied.scale = own;
+    require(graph.layers[i].fold_before(multiplied));
+  }
   for (const ConstantTerm& term : scale_class.terms) divide_term(term, factors);
   for (const NormTerm& norm : scale_class.norms) divide_norm(norm, factors);
   return give_true_values(scale_class, factors);

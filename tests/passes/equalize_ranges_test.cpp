@@ -167,6 +167,47 @@ TEST(EqualizeRanges, GoesThroughResidualsPoolsAndTransposes) {
   expect_close(before, model);
 }
 
+TEST(EqualizeRanges, CrossesConcatWithAPartOfTheChannelsForEach) {
+  Model model = parse_model(R"(
+    g (float[1,1,4,4] x) => (float[1,2,4,4] y)
+    <float[2,1,1,1] A = {8.0, 0.5}, float[2] a = {1.0, 0.1}, float[3,1,1,1] B = {0.1, 20.0, 1.0},
+     float[2,5,1,1] E = {1.0, 2.0, 0.3, 0.1, 1.0, -1.0, 3.0, 0.2, 0.1, 2.0},
+     float[2,3,1,1] F = {1.0, 0.1, 2.0, 0.5, 0.2, -1.0}, float[3,1,1] m = {1.0, 3.0, 0.5}> {
+      p = Conv(x, A, a)
+      q = Conv(x, B)
+      r = Mul(q, m)
+      c = Concat <axis = 1> (p, r)
+      d = Relu(c)
+      e = Conv(d, E)
+      f = Conv(r, F)
+      y = Add(e, f)
+    })");
+  const Model before = model.clone();
+  PassContext context = make_data_context(model, 1, 8);
+  const Outcome outcome = run_pass("equalize-ranges", model, {}, &context);
+  EXPECT_TRUE(outcome.changed);
+  EXPECT_LT(spread(model, "c"), 0.2 * spread(before, "c"));
+  expect_close(before, model);
+}
+
+TEST(EqualizeRanges, ValuesAtSeveralPlacesOfAConcatAreLeftAlone) {
+  Model model = parse_model(R"(
+    g (float[1,1,4,4] x) => (float[1,1,4,4] y)
+    <float[2,1,1,1] A = {8.0, 0.5}, float[2,1,1,1] B = {0.1, 20.0},
+     float[1,4,1,1] E = {1.0, 2.0, 0.3, 0.1}> {
+      p = Conv(x, A)
+      q = Conv(x, B)
+      c = Concat <axis = 1> (p, q)
+      d = Concat <axis = 1> (q, p)
+      s = Add(c, d)
+      y = Conv(s, E)
+    })");
+  const Model before = model.clone();
+  run_pass("equalize-ranges", model);
+  EXPECT_EQ(constant(model, "A"), constant(before, "A"));
+  expect_close(before, model);
+}
+
 TEST(EqualizeRanges, ConstantsOfNormsAndProductsTakeFactors) {
   Model model = parse_model(R"(
     g (float[1,5,2] x) => (float[1,5,2] y)
