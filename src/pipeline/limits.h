@@ -33,5 +33,7 @@ struct GateFigures {
 /// `strict` by the bound of the interval (rules.md 1). A limit on something that was not measured
 /// fails and says so.
 GateVerdict judge_limit(const LimitSpec& limit, bool strict, const GateFigures& figures);
+/// Why the limit cannot be judged ("no data to judge by"), or "".
+std::string why_not_measured(const LimitSpec& limit, const GateFigures& figures);
 
 }  // namespace mcompress

@@ -16,7 +16,8 @@ bool all_hold(const std::vector<GateVerdict>& verdicts) {
 
 void set_action(std::vector<GateVerdict>& verdicts, const std::string& action) {
   for (auto& verdict : verdicts) {
-    if (!verdict.holds) verdict.action = action;
+    const bool is_left_out = action == "rolled back" && verdict.action == kLeftOut;
+    if (!verdict.holds && !is_left_out) verdict.action = action;
   }
 }
 

@@ -13,6 +13,10 @@
 
 namespace mcompress {
 
+/// Action of a verdict that nothing was measured for: a step that its gate would roll back then is
+/// left out.
+inline constexpr const char* kLeftOut = "left out";
+
 /// A pass with its defaults.
 StepSpec plain_step(std::string pass);
 

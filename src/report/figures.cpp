@@ -257,11 +257,14 @@ std::pair<std::string, std::string> size_pair(uint64_t before, uint64_t after) {
   return {std::move(a), std::move(b)};
 }
 
+bool is_left_out(const GateVerdict& gate) { return gate.action == "left out"; }
+
 std::string measured_text(const GateVerdict& gate) {
   return gate.measured_text.empty() ? format_significant(gate.measured, 4) : gate.measured_text;
 }
 
 std::string verdict_text(const GateVerdict& gate) {
+  if (is_left_out(gate)) return gate.action;
   std::string text = gate.holds ? "holds" : "fails";
   if (!gate.action.empty()) text += ", " + gate.action;
   if (gate.uncertain) text += ", uncertain";
@@ -269,9 +272,13 @@ std::string verdict_text(const GateVerdict& gate) {
 }
 
 StepStatus step_status(const StepReport& step) {
-  const auto failed = std::find_if(step.gates.begin(), step.gates.end(),
-                                   [](const GateVerdict& gate) { return !gate.holds; });
+  auto failed = std::find_if(step.gates.begin(), step.gates.end(), [](const GateVerdict& gate) {
+    return !gate.holds && !is_left_out(gate);
+  });
+  if (failed == step.gates.end())
+    failed = std::find_if(step.gates.begin(), step.gates.end(), is_left_out);
   if (failed != step.gates.end()) {
+    if (is_left_out(*failed)) return {failed->action + ": " + measured_text(*failed), 0};
     const std::string action =
         failed->action.empty() && step.rolled_back ? "rolled back" : failed->action;
     return {action.empty() ? "fails" : "fails, " + action, -1};

@@ -46,6 +46,8 @@ std::string metric_with_interval(const MetricFigure& figure);
 std::string latency_text(const LatencyFigure& figure);
 /// Both sizes in bytes where the short form would hide the difference.
 std::pair<std::string, std::string> size_pair(uint64_t before, uint64_t after);
+/// Its step was left out, as there was nothing to judge it by.
+bool is_left_out(const GateVerdict& gate);
 /// What was measured against a limit: "0.3 pt".
 std::string measured_text(const GateVerdict& gate);
 /// "holds", "fails, rolled back", "holds, uncertain".

@@ -24,7 +24,8 @@ std::string limit_text(const PlacedLimit& limit) {
 
 // A gate that rolls its step back, or only warns, does not fail the run.
 bool fails_run(const GateVerdict& gate) {
-  return !gate.holds && gate.action != "rolled back" && gate.action != "warned";
+  return !gate.holds && gate.action != "rolled back" && gate.action != "warned" &&
+         !is_left_out(gate);
 }
 
 std::string verdict(const RunReport& r) {

@@ -103,6 +103,22 @@ TEST_F(CliRun, TheRecipeInt8DoesWithoutDataWhatIsSoundWithout) {
   EXPECT_TRUE(std::filesystem::exists(path("out.onnx")));
 }
 
+TEST_F(CliRun, GatesWithoutDataLeaveTheirStepOut) {
+  testing::write_bytes(path("r.yaml"),
+                       "steps: [{prune-magnitude: {sparsity: 0.5}, gate: {metric-drop: \"<= 1 %\", "
+                       "on-fail: roll-back}}]\n");
+  const testing::CliResult result =
+      run({"run", "m.onnx", "-r", "r.yaml", "--report", "r.json", "--report", "r.md"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("left out: no data to judge by"));
+  EXPECT_THAT(testing::read_bytes(path("r.md")), HasSubstr("left out: no data to judge by"));
+  const auto json = nlohmann::json::parse(testing::read_bytes(path("r.json")));
+  const auto& gate = json.at("steps").at(0).at("gates").at(0);
+  EXPECT_EQ(gate.at("action"), "left out");
+  EXPECT_EQ(gate.at("measured_text"), "no data to judge by");
+  EXPECT_TRUE(gate.at("measured").is_null());
+}
+
 TEST_F(CliRun, AnInterruptLeavesNothingBehind) {
   testing::write_bytes(path("r.yaml"),
                        "data: {calibration: {random: {count: 3000000}}}\n"

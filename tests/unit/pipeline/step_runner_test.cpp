@@ -33,6 +33,9 @@ class AddPass final : public Pass {
   bool lie_ = false;
 };
 
+/// A limit on something that nobody measures.
+constexpr const char* kUnmeasured = "-1";
+
 /// The value of the constant is the metric: limits are on it.
 class ValueJudge final : public StepJudge {
  public:
@@ -46,6 +49,7 @@ class ValueJudge final : public StepJudge {
       verdict.limit = limit.text;
       verdict.measured = value_;
       verdict.holds = value_ <= std::stod(limit.text);
+      if (limit.text == kUnmeasured) verdict.action = kLeftOut;
       verdicts.push_back(verdict);
     }
     return verdicts;
@@ -115,6 +119,17 @@ TEST(StepRunner, AStepThatIsRolledBackIsLeftOut) {
   EXPECT_TRUE(result.finished);
   EXPECT_EQ(result.value, 1);
   EXPECT_EQ(result.reports[0].gates[0].action, "rolled back");
+}
+
+TEST(StepRunner, AStepThatNothingJudgesIsLeftOut) {
+  const Result result = run({gated(add("5"), kUnmeasured, OnFail::kRollBack), add("1")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 1);
+  EXPECT_EQ(result.reports[0].gates[0].action, "left out");
+  const Result stopped = run({gated(add("5"), kUnmeasured, OnFail::kStop)});
+  EXPECT_EQ(stopped.reports[0].gates[0].action, "stopped");
+  const Result warned = run({gated(add("5"), kUnmeasured, OnFail::kWarn)});
+  EXPECT_EQ(warned.reports[0].gates[0].action, "warned");
 }
 
 TEST(StepRunner, AWarningGoesOn) {

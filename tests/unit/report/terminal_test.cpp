@@ -186,6 +186,19 @@ TEST(TerminalReport, figures_that_are_not_finite_do_not_spoil_it) {
   EXPECT_THAT(text, Not(HasSubstr("inf")));
 }
 
+TEST(TerminalReport, a_step_without_data_is_left_out) {
+  RunReport r = sample_run();
+  r.steps[2].gates = {{"metric-drop <= 0.5 pt", std::numeric_limits<double>::quiet_NaN(),
+                       "no data to judge by", false, false, "left out"}};
+  const std::string text = render_terminal(r);
+  EXPECT_THAT(text, ::testing::ContainsRegex("prune-magnitude .*left out: no data to judge by"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("no data to judge by +left out"));
+  EXPECT_THAT(text, Not(HasSubstr("fails, rolled back")));
+  const std::string markdown = render_markdown(r);
+  EXPECT_THAT(markdown, HasSubstr("left out: no data to judge by"));
+  EXPECT_THAT(markdown, Not(HasSubstr("`metric-drop <= 0.5 pt` measured no data")));
+}
+
 TEST(TerminalReport, a_rolled_back_step_is_marked) {
   EXPECT_THAT(render_terminal(sample_run()),
               ::testing::ContainsRegex("3: prune-magnitude .*fails, rolled back"));
