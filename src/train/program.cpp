@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/program.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 
@@ -158,6 +159,7 @@ Tensors Program::run_step(const Step& step, std::span<const at::Tensor> inputs,
 }
 
 Tensors Program::run(const Values& values, Execution& execution) const {
+  at::get_num_threads();  // tells OpenMP of this thread what at::set_num_threads was told elsewhere
   execution.opset = opset_;
   Tensors slots = initial_;
   for (const auto& name : given_) {

@@ -11,6 +11,7 @@
 #include "mcompress/error.h"
 #include "numerics/linear_algebra.h"
 #include "support/parallel_for.h"
+#include "train/kept_memory.h"
 #include "train/loop.h"
 #include "train/make_trainer.h"
 #include "train/program.h"
@@ -68,6 +69,7 @@ class TorchTrainer final : public Trainer {
 
   TrainingResult train(Model& model, const TrainingTask& task) override {
     set_thread_count(task.threads);
+    const KeptMemory kept;
     return translated([&] { return train_model(model, task); });
   }
 
