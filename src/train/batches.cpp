@@ -32,6 +32,21 @@ at::Tensor stack_labels(std::vector<at::Tensor>& parts) {
   return at::cat(parts);
 }
 
+Batch stack(std::vector<Batch>& parts) {
+  Batch result;
+  std::vector<at::Tensor> labels;
+  for (size_t i = 0; i < parts.front().inputs.size(); ++i) {
+    std::vector<at::Tensor> rows;
+    for (const Batch& part : parts) rows.push_back(part.inputs[i].second);
+    result.inputs.emplace_back(parts.front().inputs[i].first, at::cat(rows));
+  }
+  for (const Batch& part : parts) {
+    if (part.labels.defined()) labels.push_back(part.labels);
+  }
+  if (!labels.empty()) result.labels = stack_labels(labels);
+  return result;
+}
+
 }  // namespace
 
 std::vector<size_t> shuffled(size_t count, uint64_t seed, uint64_t epoch) {
@@ -58,7 +73,7 @@ void Samples::read_all() {
   std::vector<at::Tensor> labels;
   for (size_t first = 0; first < count; first += kChunk) {
     const size_t taken = std::min(kChunk, count - first);
-    const Batch part = read(*data_, first, taken);
+    const Batch part = read(first, taken);
     for (size_t i = 0; i < part.inputs.size(); ++i) {
       const auto& [name, values] = part.inputs[i];
       if (first == 0) {
@@ -75,19 +90,19 @@ void Samples::read_all() {
   if (!labels.empty()) all_.labels = stack_labels(labels);
 }
 
-Batch Samples::read(const Dataset& data, size_t first, size_t count) const {
+Batch Samples::read(size_t first, size_t count) const {
   Batch batch;
-  for (const auto& feed : data.feeds(first, count))
+  for (const auto& feed : data_->feeds(first, count))
     batch.inputs.emplace_back(feed.name, to_torch(feed.tensor));
-  if (const auto labels = data.labels(first, count)) batch.labels = to_torch(*labels);
+  if (const auto labels = data_->labels(first, count)) batch.labels = to_torch(*labels);
   return batch;
 }
 
 Batch Samples::batch(std::span<const size_t> indices) const {
   if (all_.inputs.empty()) {
-    if (indices.size() == 1) return read(*data_, indices[0], 1);
-    const auto chosen = subset(data_, {indices.begin(), indices.end()}, data_->description());
-    return read(*chosen, 0, indices.size());
+    std::vector<Batch> parts;
+    for (const size_t index : indices) parts.push_back(read(index, 1));
+    return parts.size() == 1 ? parts.front() : stack(parts);
   }
   at::Tensor rows = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
   std::copy(indices.begin(), indices.end(), rows.data_ptr<int64_t>());

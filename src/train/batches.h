@@ -32,7 +32,7 @@ class Samples {
 
  private:
   void read_all();
-  Batch read(const Dataset& data, size_t first, size_t count) const;
+  Batch read(size_t first, size_t count) const;
 
   std::shared_ptr<const Dataset> data_;
   bool stacked_ = false;
