@@ -96,6 +96,48 @@ void quantize(Model& model, const std::shared_ptr<const Dataset>& data,
   run_pass("quantize-static", model, {{"where", "everywhere"}, {"effort", "quick"}}, &context);
 }
 
+/// Sequences of 7 and two samples, both outputs' gates with weights that would saturate in pairs.
+Model recurrent_layer() {
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["" : 17]>
+g (float[7,2,96] x) => (float[7,1,2,64] y)
+<float W = {1.0}, float R = {1.0}, float B = {1.0}> {
+  y = LSTM <hidden_size = 64> (x, W, R, B)
+})");
+  Graph& graph = model.graph();
+  Noise noise(7);
+  graph.set_constant(graph.find("W"), noise.tensor({1, 256, 96}, 0.1F));
+  graph.set_constant(graph.find("R"), noise.tensor({1, 256, 64}, 0.1F));
+  graph.set_constant(graph.find("B"), noise.tensor({1, 512}, 0.1F));
+  return model;
+}
+
+Model dynamic_product() {
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["" : 17]>
+g (float[12,96] x) => (float[12,40] y) <float w = {1.0}> { y = MatMul(x, w) })");
+  Noise noise(7);
+  model.graph().set_constant(model.graph().find("w"), noise.tensor({96, 40}, 0.3F));
+  return model;
+}
+
+void quantize_dynamically(Model& model, TargetKind target = TargetKind::kCpu) {
+  PassContext::Services services;
+  services.runtime = runtime();
+  services.opset = make_opset_service();
+  services.target.kind = target;
+  PassContext context(std::move(services));
+  EXPECT_TRUE(run_pass("quantize-dynamic", model, {{"min-macs", "0"}}, &context).changed);
+}
+
+/// Largest difference over the largest value.
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double most = 0, largest = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    most = std::max(most, std::abs(double{a[i]} - b[i]));
+    largest = std::max(largest, std::abs(double{a[i]}));
+  }
+  return a.size() == b.size() && largest > 0 ? most / largest : 1;
+}
+
 class Emulated : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -159,6 +201,38 @@ TEST_F(Emulated, WithoutThePairRuleKernelsSaturate) {
   const auto data = noise_for(model, 8);
   quantize(model, data, TargetKind::kCpuVnni);
   EXPECT_NE(outputs(model, *data, false), outputs(model, *data, true));
+}
+
+TEST_F(Emulated, ADynamicProductIsBitEqual) {
+  Model model = dynamic_product();
+  const auto data = noise_for(model, 8);
+  quantize_dynamically(model);
+  const auto native = outputs(model, *data, false);
+  EXPECT_FALSE(native.empty());
+  EXPECT_EQ(native, outputs(model, *data, true));
+}
+
+// The gates of the integer LSTM are floats, whose exponentials round differently from one
+// instruction set to the next, and the state is quantized anew in each step: one code in 255 is
+// what may differ, saturation is far more.
+TEST_F(Emulated, AnLstmComputesTheSameUpToRounding) {
+  Model model = recurrent_layer();
+  const auto data = noise_for(model, 8);
+  quantize_dynamically(model);
+  std::vector<std::string> ops;
+  for (const auto& node : runtime()->optimized_nodes(model)) ops.push_back(node.op);
+  EXPECT_THAT(ops, ::testing::Contains("DynamicQuantizeLSTM"));
+  const auto native = outputs(model, *data, false);
+  EXPECT_FALSE(native.empty());
+  EXPECT_LT(relative_difference(native, outputs(model, *data, true)), 1.0 / 255);
+}
+
+TEST_F(Emulated, AnLstmWithoutThePairRuleSaturates) {
+  Model model = recurrent_layer();
+  const auto data = noise_for(model, 8);
+  quantize_dynamically(model, TargetKind::kCpuVnni);
+  EXPECT_GT(relative_difference(outputs(model, *data, false), outputs(model, *data, true)),
+            1.0 / 255);
 }
 
 TEST_F(Emulated, AWholeModelDecidesTheSame) {
