@@ -8,9 +8,10 @@
 //
 // obs: least squares over zeros and values together, one weight after the other at its best value
 // given all others (numerics/obs_solver.h); the bias takes up what the mean of the output loses.
-// wanda: |w| * |x| compared within each output, no update (arXiv 2306.11695). `codebook` and `bits`
-// round in the same loop: to a codebook of the layer, or to integers with a scale per output that
-// are stored as such. N:M keeps the N best of M consecutive input channels.
+// sparsegpt: one pass over the inputs instead of many over all weights, for layers of thousands of
+// inputs (arXiv 2301.00774). wanda: |w| * |x| compared within each output, no update (arXiv
+// 2306.11695). `codebook` and `bits` round in the loop of obs: to a codebook of the layer, or to
+// integers with a scale per output that are stored as such. N:M keeps the N best of M consecutive input channels.
 //
 // sparsity: auto finds each layer's share of `budget`: its loss is solved for on some outputs at
 // several sparsities (and, with codebook: auto, sizes of the codebook), weighed by what noise of that
@@ -34,41 +35,30 @@
 #include "pass/register.h"
 #include "quantization/layer_fit.h"
 #include "quantization/output_noise.h"
+#include "quantization/pruning.h"
 #include "support/limit.h"
 
 namespace mcompress::passes {
 namespace {
 
-using numerics::Mask;
 using numerics::ObsLayer;
 using quantization::LayerFit;
+using quantization::KeptOf;
+using quantization::PruningCurve;
+using quantization::PruningTarget;
 
-enum class Method { kObs, kWanda };
+enum class Method { kObs, kSparseGpt, kWanda };
 enum class Scope { kLocal, kGlobal };
 enum class MissingData { kFail, kSkip };
 
-/// What a layer is compressed to.
-struct Target {
-  double sparsity = 0;
-  int values = 0;  ///< of a codebook; 0: any
-};
-
-struct NofM {
-  int n = 0, m = 0;
-};
-
-constexpr double kSteps[] = {0,    0.2, 0.35, 0.5,  0.6,  0.7,  0.75,
-                             0.8, 0.85, 0.9,  0.93, 0.95, 0.97, 0.98};
-/// Bytes that nodes and names of an encoded weight take.
-constexpr double kFormBits = 8 * 350;
 /// Part of a budget that is left for what the estimate misses.
 constexpr double kReserve = 0.02;
 
-std::optional<NofM> parse_n_of_m(const std::string& text) {
+std::optional<KeptOf> parse_n_of_m(const std::string& text) {
   const size_t at = text.find(':');
   if (text.size() > 9 || at == text.npos || at == 0 || at + 1 == text.size()) return std::nullopt;
   if (text.find_first_not_of("0123456789:") != text.npos) return std::nullopt;
-  const NofM result{std::stoi(text.substr(0, at)), std::stoi(text.substr(at + 1))};
+  const KeptOf result{std::stoi(text.substr(0, at)), std::stoi(text.substr(at + 1))};
   if (result.n < 1 || result.n >= result.m) return std::nullopt;
   return result;
 }
@@ -96,8 +86,9 @@ class PruneCalibrated : public LayerPass {
           "That part of each layer, or of all layers together, shared out by what each would lose");
     o.add("budget", budget_, "Size of the file that sparsity: auto shares out: 80 kB, or 10 %");
     o.add("pattern", pattern_, "unstructured, or N:M such as 2:4, which says the sparsity");
-    o.add("method", method_, {{"obs", Method::kObs}, {"wanda", Method::kWanda}},
-          "Least squares with an update of what stays, or scores alone");
+    o.add("method", method_, {{"obs", Method::kObs}, {"sparsegpt", Method::kSparseGpt}, {"wanda", Method::kWanda}},
+          "Least squares with an update of what stays; the same in one pass, for huge layers; or "
+          "scores alone");
     o.add("codebook", codebook_,
           "Bits of a codebook that values are rounded to in the same loop, zero included; 0: none; "
           "auto, with sparsity: auto: 2 to 5 by layer",
@@ -126,13 +117,13 @@ class PruneCalibrated : public LayerPass {
       std::string problem;
       if (sparsity_ || n_of_m) return "budget is for sparsity: auto";
       if (!parse_limit("size", budget_, &problem)) return problem;
-      if (method_ == Method::kWanda || bits_ > 0) return "budget goes with method: obs and a codebook";
+      if (method_ != Method::kObs || bits_ > 0) return "budget goes with method: obs and a codebook";
     }
     if (!codebook_ && budget_.empty()) return "codebook: auto goes with a budget";
     if (codebook_bits() > 0 && bits_ > 0) return "codebook and bits exclude each other";
     if (codebook_bits() == 1 || bits_ == 1) return "a single bit holds no value beside zero and a sign";
-    if (method_ == Method::kWanda && (codebook_bits() > 0 || bits_ > 0)) {
-      return "method: wanda does not round; use obs, or share-weights after it";
+    if (method_ != Method::kObs && (codebook_bits() > 0 || bits_ > 0)) {
+      return "only method: obs rounds; use it, or share-weights after this step";
     }
     return "";
   }
@@ -212,12 +203,6 @@ class PruneCalibrated : public LayerPass {
     int values = 0;
     std::string method, detail;
   };
-  /// One option of the budget and what it is.
-  struct Curve {
-    std::vector<numerics::BudgetOption> options;
-    std::vector<Target> targets;
-  };
-
   int codebook_bits() const { return static_cast<int>(codebook_.value_or(0)); }
 
   std::string obstacle(const Layer& layer) const {
@@ -230,7 +215,11 @@ class PruneCalibrated : public LayerPass {
     if (!n_of_m_) return "";
     if (transposed && layer.groups > 1) return "N:M is for one matrix, and its weight is several";
     const int64_t channels = layer.inputs / layer.groups;
-    if (channels >= n_of_m_->m) return "";
+    if (channels >= n_of_m_->m) {
+      const bool taps = layer.kind == LayerKind::kConv && layer.kernel > 1;
+      const bool refused = method_ == Method::kSparseGpt && taps;
+      return refused ? "method: sparsegpt knows N:M for kernels of one tap only" : "";
+    }
     return fmt::format("pattern {} needs {} input channels, it has {}", pattern_, n_of_m_->m, channels);
   }
 
@@ -250,29 +239,25 @@ class PruneCalibrated : public LayerPass {
     return budget_.empty() && zeros >= numerics::prune_count(layer.weight_count(), sparsity_.value_or(0.5));
   }
 
-  Target target_of(const Layer& layer) const {
+  PruningTarget target_of(const Layer& layer) const {
     if (const auto known = targets_.find(layer.output); known != targets_.end()) return known->second;
     return {sparsity_.value_or(0.5), codebook_bits() > 0 ? (1 << codebook_bits()) - 1 : 0};
   }
 
   numerics::MaskRule mask_rule(const Layer& layer, const LayerFit& fit, double sparsity) const {
-    if (!n_of_m_) return numerics::sparsity_rule(cap(layer.weight_count(), sparsity));
+    if (!n_of_m_) return numerics::sparsity_rule(quantization::capped_sparsity(layer.weight_count(), sparsity));
     const int64_t taps = layer.kind == LayerKind::kConv ? layer.kernel : 1;
     return numerics::n_of_m_rule(fit.inputs(), fit.outputs(), taps, n_of_m_->n, n_of_m_->m);
   }
 
-  /// No layer loses all its weights.
-  static double cap(int64_t count, double sparsity) {
-    return std::min(sparsity, (static_cast<double>(count) - 1) / static_cast<double>(count));
-  }
-
   void solve(const Layer& layer, std::span<const LayerMoments> groups) {
     const LayerFit fit(layer, editor_.read(layer), groups);
-    const Target target = target_of(layer);
+    const PruningTarget target = target_of(layer);
     Solution solution;
     solution.values = target.values;
-    std::vector<float> changed = method_ == Method::kObs ? solve_obs(layer, fit, target, solution)
-                                                         : solve_wanda(layer, fit, target, solution);
+    std::vector<float> changed = method_ == Method::kObs     ? solve_obs(layer, fit, target, solution)
+                                 : method_ == Method::kWanda ? solve_wanda(layer, fit, target, solution)
+                                                             : solve_in_one_pass(fit, target, solution);
     solution.zeros = numerics::count_zeros(changed);
     solution.bias_shift = fit.bias_shift(changed);
     const std::string pattern = n_of_m_ ? pattern_ : fmt::format("{:.3g} %", 100 * target.sparsity);
@@ -285,7 +270,7 @@ class PruneCalibrated : public LayerPass {
     solutions_[layer.output] = std::move(solution);
   }
 
-  std::vector<float> solve_obs(const Layer& layer, const LayerFit& fit, const Target& target,
+  std::vector<float> solve_obs(const Layer& layer, const LayerFit& fit, const PruningTarget& target,
                                Solution& solution) const {
     const std::vector<numerics::LayerProblem> problems = fit.problems();
     ObsLayer solver(problems, numerics::obs_options(fit.inputs(), fit.groups() * fit.outputs(), damping_));
@@ -316,40 +301,25 @@ class PruneCalibrated : public LayerPass {
     return changed;
   }
 
-  std::vector<float> solve_wanda(const Layer& layer, const LayerFit& fit, const Target& target,
+  std::vector<float> solve_wanda(const Layer& layer, const LayerFit& fit, const PruningTarget& target,
                                  Solution& solution) const {
     std::vector<float> changed;
-    std::vector<float> scores;
     for (const numerics::LayerProblem& p : fit.problems()) {
       changed.insert(changed.end(), p.weights.begin(), p.weights.end());
-      for (size_t at = 0; at < p.weights.size(); ++at) {
-        const auto i = static_cast<int64_t>(at) / p.outputs;
-        const double size = std::sqrt(std::max(0.0, p.gram[static_cast<size_t>(i * (p.inputs + 1))]));
-        scores.push_back(static_cast<float>(std::abs(p.weights[at]) * size));
-      }
     }
-    const Mask mask = n_of_m_ ? mask_rule(layer, fit, 0)(scores)
-                              : lowest_of_outputs(scores, fit, target.sparsity);
-    numerics::apply_mask(mask, changed);
+    const std::vector<float> scores = quantization::wanda_scores(fit);
+    numerics::apply_mask(n_of_m_ ? mask_rule(layer, fit, 0)(scores)
+                                 : quantization::lowest_of_outputs(scores, fit, target.sparsity),
+                         changed);
     solution.detail = "scores of each output compared";
     return changed;
   }
 
-  /// The same part of every output.
-  static Mask lowest_of_outputs(const std::vector<float>& scores, const LayerFit& fit, double sparsity) {
-    Mask mask(scores.size(), 1);
-    const auto inputs = static_cast<size_t>(fit.inputs()), outputs = static_cast<size_t>(fit.outputs());
-    const int64_t prune = numerics::prune_count(fit.inputs(), cap(fit.inputs(), sparsity));
-    std::vector<float> column(inputs);
-    for (size_t start = 0; start < scores.size(); start += inputs * outputs) {
-      for (size_t j = 0; j < outputs; ++j) {
-        for (size_t i = 0; i < inputs; ++i) column[i] = scores[start + i * outputs + j];
-        const numerics::ScoredLayer one{column};
-        const Mask kept = numerics::prune_lowest({&one, 1}, prune)[0];
-        for (size_t i = 0; i < inputs; ++i) mask[start + i * outputs + j] = kept[i];
-      }
-    }
-    return mask;
+  std::vector<float> solve_in_one_pass(const LayerFit& fit, const PruningTarget& target,
+                                       Solution& solution) const {
+    auto result = quantization::prune_in_one_pass(fit, target.sparsity, n_of_m_, damping_);
+    solution.detail = fmt::format("output error {:.2g} %", 100 * result.error);
+    return std::move(result.weights);
   }
 
   std::vector<int> codebook_sizes() const {
@@ -357,42 +327,16 @@ class PruneCalibrated : public LayerPass {
     return {codebook_bits() > 0 ? (1 << codebook_bits()) - 1 : 0};
   }
 
-  /// Loss and stored bits of a layer at each step, solved on a sample of its outputs.
-  Curve curve_of(const Layer& layer, std::span<const LayerMoments> groups) const {
+  PruningCurve curve_of(const Layer& layer, std::span<const LayerMoments> groups) const {
     const LayerFit fit(layer, editor_.read(layer), groups);
-    const double scale = 1024.0 / static_cast<double>(std::max<int64_t>(fit.inputs(), 1));
-    const auto most = static_cast<int64_t>(std::clamp(64 * scale * scale, 8.0, 128.0));
-    const LayerFit::Sample sample = fit.sample(most);
-    ObsLayer solver(sample.problems, {damping_, 12, 2, 3});
-    if (!solver.usable()) throw Unsupported("its inputs are not finite");
-    const double energy = solver.energy();
-    const int64_t outputs = sample.problems.front().outputs;
-    Curve curve;
-    for (const double sparsity : kSteps) {
-      const double s = cap(layer.weight_count(), sparsity);
-      if (s > 0) solver.prune(numerics::sparsity_rule(s));
-      for (const int values : codebook_sizes()) {
-        ObsLayer rounded = solver;
-        if (values > 0) {
-          numerics::SharedGrid grid;
-          grid.values = quantization::codebook_values(rounded.weights(), rounded.importance(),
-                                                      outputs, {}, values);
-          rounded.round(grid);
-        }
-        const double density = 1 - s;
-        const double bits = numerics::stored_bits(layer.weight_count(), density, values) + kFormBits +
-                            32.0 * values;
-        const double cost = budget_.empty() ? density * static_cast<double>(layer.weight_count()) : bits;
-        curve.options.push_back({cost, energy > 0 ? rounded.error() / energy : 0});
-        curve.targets.push_back({s, values});
-      }
-    }
-    return curve;
+    return quantization::pruning_curve(fit, layer.weight_count(), codebook_sizes(), damping_,
+                                       budget_.empty() ? quantization::PruningCost::kWeights
+                                                       : quantization::PruningCost::kStoredBits);
   }
 
   /// sparsity: auto.
   void choose_targets(Model& model, PassContext& context, std::vector<Layer>& layers) {
-    std::vector<Curve> curves(layers.size());
+    std::vector<PruningCurve> curves(layers.size());
     const auto reasons = context.calibration().moments(
         model, layers, [&](size_t i, std::span<const LayerMoments> groups) {
           try {
@@ -404,7 +348,7 @@ class PruneCalibrated : public LayerPass {
     for (size_t i = 0; i < layers.size(); ++i) {
       if (!reasons[i].empty()) refused_[layers[i].output] = reasons[i];
     }
-    std::erase_if(curves, [](const Curve& c) { return c.options.empty(); });
+    std::erase_if(curves, [](const PruningCurve& c) { return c.options.empty(); });
     std::erase_if(layers, [&](const Layer& l) { return refused_.count(l.output) != 0; });
     if (layers.empty()) return;
     const std::vector<double> weights = quantization::output_noise(model, context, layers);
@@ -416,7 +360,12 @@ class PruneCalibrated : public LayerPass {
       own_bits += static_cast<double>(layers[i].weight_count()) *
                   static_cast<double>(data_type_bits(editor_.read(layers[i]).type()));
     }
-    if (budget_.empty()) return share_out_sparsity(layers, curves, units);
+    if (budget_.empty()) {
+      const auto targets =
+          quantization::share_out_sparsity(curves, units, sparsity_.value_or(0.5));
+      for (size_t i = 0; i < layers.size(); ++i) targets_[layers[i].output] = targets[i];
+      return;
+    }
     const Limit limit = *parse_limit("size", budget_, nullptr);
     const auto file_bits = static_cast<double>(model.file_size()) * 8;
     const double total =
@@ -434,27 +383,6 @@ class PruneCalibrated : public LayerPass {
     }
   }
 
-  /// scope: global. Steps are coarse: what the choice leaves of the allowed weights goes to the layers
-  /// that are pruned, in proportion.
-  void share_out_sparsity(const std::vector<Layer>& layers, const std::vector<Curve>& curves,
-                          const std::vector<std::vector<numerics::BudgetOption>>& units) {
-    double all = 0;
-    for (const Layer& layer : layers) all += static_cast<double>(layer.weight_count());
-    const double allowed = all * (1 - sparsity_.value_or(0.5));
-    const std::vector<size_t> chosen = numerics::allocate_budget(units, allowed);
-    double dense = 0, pruned = 0;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const Target& target = targets_[layers[i].output] = curves[i].targets[chosen[i]];
-      (target.sparsity > 0 ? pruned : dense) += units[i][chosen[i]].cost;
-    }
-    if (!(pruned > 0)) return;
-    for (const Layer& layer : layers) {
-      Target& target = targets_[layer.output];
-      if (target.sparsity == 0) continue;
-      target.sparsity = std::max(0.0, 1 - (1 - target.sparsity) * (allowed - dense) / pruned);
-    }
-  }
-
   std::optional<double> sparsity_;
   Scope scope_ = Scope::kLocal;
   std::string budget_;
@@ -465,10 +393,10 @@ class PruneCalibrated : public LayerPass {
   int bits_ = 0;
   double damping_ = 0.05;
 
-  std::optional<NofM> n_of_m_;
+  std::optional<KeptOf> n_of_m_;
   analysis::WeightEditor editor_;
   std::map<std::string, std::string> refused_;  ///< by output, with the reason
-  std::map<std::string, Target> targets_;
+  std::map<std::string, PruningTarget> targets_;
   std::map<std::string, Solution> solutions_;
 };
 

@@ -98,7 +98,7 @@ TEST(PruneCalibrated, WandaComparesWithinEachOutputAndUpdatesNothing) {
 }
 
 TEST(PruneCalibrated, KeepsNOfMInputsOfEveryGroup) {
-  for (const char* method : {"obs", "wanda"}) {
+  for (const char* method : {"obs", "sparsegpt", "wanda"}) {
     const Solved solved(Options{{"pattern", "2:4"}, {"method", method}});
     const std::vector<float> gemm = solved.weight("h");
     for (size_t row = 0; row < 16; ++row) {
@@ -111,6 +111,25 @@ TEST(PruneCalibrated, KeepsNOfMInputsOfEveryGroup) {
     EXPECT_NE(solved.outcome.skips.at(0).reason.find("needs 4 input channels, it has 2"),
               std::string::npos);
   }
+}
+
+TEST(PruneCalibrated, OnePassOverTheInputsPrunesAndUpdates) {
+  const auto lost = [](const char* method) {
+    Model model = network();
+    PassContext context = make_data_context(model, 1, 60);
+    run_pass("prune-calibrated", model, {{"sparsity", "0.5"}, {"method", method}}, &context);
+    double error = 0;
+    for (const auto& decision : context.decisions()) {
+      const std::string& text = decision.decision.detail;
+      const size_t at = text.find("output error ");
+      if (at != std::string::npos) error += std::stod(text.substr(at + 13));
+    }
+    return error;
+  };
+  const Solved solved(Options{{"sparsity", "0.5"}, {"method", "sparsegpt"}});
+  EXPECT_EQ(zeros_of(solved.model, "mw"), 96);
+  EXPECT_GT(lost("sparsegpt"), 0);
+  EXPECT_LE(lost("obs"), lost("sparsegpt"));
 }
 
 TEST(PruneCalibrated, RoundsToACodebookInTheSameLoop) {
