@@ -138,27 +138,6 @@ LowRankFactors LowRank::factors(int64_t rank) const {
   return factors;
 }
 
-int64_t rank_for_energy(std::span<const double> singular_values, double energy) {
-  const double wanted = energy * sum_of_squares(singular_values);
-  double sum = 0;
-  int64_t rank = 0;
-  for (const double value : singular_values) {
-    if (rank > 0 && sum >= wanted) break;
-    sum += value * value;
-    ++rank;
-  }
-  return rank;
-}
-
-int64_t rank_for_ratio(int64_t rows, int64_t columns, double ratio) {
-  const double parameters = static_cast<double>(rows) * static_cast<double>(columns);
-  return static_cast<int64_t>(ratio * parameters / static_cast<double>(rows + columns) + 1e-9);
-}
-
-int64_t break_even_rank(int64_t rows, int64_t columns) {
-  return (rows * columns - 1) / (rows + columns);
-}
-
 int64_t round_rank(int64_t rank, int64_t multiple, int64_t limit) {
   const int64_t rounded = std::max<int64_t>((rank + multiple / 2) / multiple, 1) * multiple;
   return std::min(rounded, limit);

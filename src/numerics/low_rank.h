@@ -47,12 +47,6 @@ class LowRank {
   std::vector<double> right_;
 };
 
-/// Least rank whose squares hold `energy` (0..1) of the sum of all squares; at least 1.
-int64_t rank_for_energy(std::span<const double> singular_values, double energy);
-/// Greatest rank whose factors have at most `ratio` times the parameters of the weight; may be 0.
-int64_t rank_for_ratio(int64_t rows, int64_t columns, double ratio);
-/// Greatest rank whose factors have fewer parameters than the weight; may be 0.
-int64_t break_even_rank(int64_t rows, int64_t columns);
 /// Nearest multiple of `multiple` (at least one), and at most `limit`.
 int64_t round_rank(int64_t rank, int64_t multiple, int64_t limit);
 /// Part of the squares that rank `rank` loses, 0..1.

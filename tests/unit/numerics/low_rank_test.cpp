@@ -91,7 +91,6 @@ TEST(LowRank, RecoversAnExactRank) {
   exact.right = random_values(4 * kColumns, 3);
   const std::vector<float> weights = to_float(product(exact, kRows, kColumns));
   const LowRank svd(weights, kRows, kColumns);
-  EXPECT_EQ(rank_for_energy(svd.singular_values(), 0.999999), 4);
   EXPECT_LT(svd.singular_values()[4], 1e-5 * svd.singular_values()[0]);
   const double all = tail(svd.singular_values(), 0);
   EXPECT_LT(squared_loss(weights, product(svd.factors(4), kRows, kColumns), kRows, kColumns),
@@ -149,15 +148,8 @@ TEST(LowRank, WhitenedSurvivesUnusedInputs) {
 
 TEST(LowRank, RanksByRule) {
   const std::vector<double> spectrum = {3, 2, 1, 0};
-  EXPECT_EQ(rank_for_energy(spectrum, 0.0), 1);
-  EXPECT_EQ(rank_for_energy(spectrum, 9.0 / 14), 1);
-  EXPECT_EQ(rank_for_energy(spectrum, 0.9), 2);
-  EXPECT_EQ(rank_for_energy(spectrum, 0.95), 3);
   EXPECT_NEAR(lost_energy(spectrum, 1), 5.0 / 14, 1e-12);
   EXPECT_EQ(lost_energy(spectrum, 4), 0.0);
-  EXPECT_EQ(break_even_rank(1024, 1024), 511);
-  EXPECT_EQ(break_even_rank(1, 10), 0);
-  EXPECT_EQ(rank_for_ratio(1024, 1024, 0.5), 256);
   EXPECT_EQ(round_rank(250, 16, 511), 256);
   EXPECT_EQ(round_rank(3, 16, 511), 16);
   EXPECT_EQ(round_rank(510, 16, 511), 511);
