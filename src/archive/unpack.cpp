@@ -273,7 +273,9 @@ std::vector<Member> unpack(const std::filesystem::path& archive,
     for (size_t m = files.size(); m-- > 0;) files[m]->commit();
     return opened.members();
   } catch (Error& error) {
-    if (error.code() == ErrorCode::kModel) error.with_context(archive.string());
+    // One of the file itself names it already.
+    const bool named = error.message().starts_with(archive.string());
+    if (error.code() == ErrorCode::kModel && !named) error.with_context(archive.string());
     throw;
   }
 }

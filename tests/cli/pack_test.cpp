@@ -58,6 +58,46 @@ TEST_F(CliPack, RunWritesAnArchive) {
   EXPECT_EQ(testing::read_bytes(path("back.onnx")), testing::read_bytes(path("s.onnx")));
 }
 
+TEST_F(CliPack, CommandsReadArchivesAsModels) {
+  ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
+  ASSERT_EQ(run({"run", "m.onnx", "-r", "sparse", "-o", "a.onnx"}).code, 0);
+  const testing::CliResult result = run({"run", "m.mcz", "-r", "sparse", "-o", "b.onnx", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(result.out).at("input"), "m.mcz");
+  EXPECT_TRUE(testing::read_bytes(path("a.onnx")) == testing::read_bytes(path("b.onnx")));
+  EXPECT_EQ(run({"run", "m.mcz", "-r", "sparse"}).code, 0);
+  const testing::CliResult onto = run({"run", "m.mcz", "-r", "sparse", "-o", "m.mcz", "--force"});
+  EXPECT_EQ(onto.code, 2);
+  EXPECT_THAT(onto.err, HasSubstr("m.mcz: is the input model"));
+  EXPECT_THAT(files(), ElementsAre("a.onnx", "b.onnx", "m.mcz", "m.onnx", "m.sparse.onnx"));
+
+  const auto plain = nlohmann::json::parse(run({"inspect", "m.onnx", "--json"}).out);
+  const auto packed = nlohmann::json::parse(run({"inspect", "m.mcz", "--json"}).out);
+  EXPECT_EQ(packed.at("layers"), plain.at("layers"));
+  EXPECT_EQ(packed.at("input"), "m.mcz");
+  const size_t bytes = testing::read_bytes(path("m.mcz")).size();
+  EXPECT_EQ(packed.at("size").at("file_bytes"), bytes);
+
+  const testing::CliResult compared = run({"compare", "m.onnx", "m.mcz", "--json"});
+  ASSERT_EQ(compared.code, 0) << compared.err;
+  const auto comparison = nlohmann::json::parse(compared.out);
+  EXPECT_EQ(comparison.at("input_b"), "m.mcz");
+  EXPECT_EQ(comparison.at("size_after").at("file_bytes"), bytes);
+  const testing::CliResult evaluated =
+      run({"evaluate", "m.mcz", "--set", "data.evaluation.random.count=8", "--json"});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  EXPECT_EQ(nlohmann::json::parse(evaluated.out).at("input"), "m.mcz");
+}
+
+TEST_F(CliPack, AMissingFileIsNamedOnce) {
+  for (const char* command : {"unpack", "pack", "inspect"}) {
+    const testing::CliResult result = run({command, "none.mcz"});
+    EXPECT_EQ(result.code, 4);
+    EXPECT_THAT(result.err, HasSubstr("none.mcz: no such file"));
+    EXPECT_THAT(result.err, ::testing::Not(HasSubstr("none.mcz: none.mcz"))) << command;
+  }
+}
+
 TEST_F(CliPack, DamagedArchivesAreFour) {
   ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
   const std::string bytes = testing::read_bytes(path("m.mcz"));

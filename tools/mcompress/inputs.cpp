@@ -5,9 +5,12 @@
 #include <filesystem>
 #include <thread>
 
+#include "archive/archive.h"
 #include "mcompress/error.h"
 #include "mcompress/report.h"
 #include "support/file.h"
+#include "support/gzip_size.h"
+#include "support/hash.h"
 #include "support/parallel_for.h"
 
 namespace mcompress::tool {
@@ -23,6 +26,25 @@ bool names_role(const std::string& text) {
 }
 
 }  // namespace
+
+ModelFile::ModelFile(const std::string& given) : given_(given), path_(given) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path_, ignored) || !archive::is_archive(path_)) return;
+  folder_.emplace("");
+  std::filesystem::create_directory(folder_->path());
+  std::filesystem::permissions(folder_->path(), std::filesystem::perms::owner_all);
+  const auto unpacked = folder_->path() / path_.filename().replace_extension(".onnx");
+  archive::unpack(path_, unpacked, false);
+  path_ = unpacked;
+}
+
+void ModelFile::tell(std::string& name, std::string& hash, SizeFigure& size) const {
+  name = given_.string();
+  if (!is_unpacked()) return;
+  hash = support::hash_file(given_).labelled();
+  size.file_bytes = std::filesystem::file_size(given_);
+  if (size.gzip_bytes > 0) size.gzip_bytes = support::gzip_size(given_);
+}
 
 void ModelOptions::declare(Arguments& arguments) {
   arguments.group("Options");
@@ -45,7 +67,7 @@ std::shared_ptr<RuntimeService> ModelOptions::open_runtime() const {
   return make_onnx_runtime("", ops_library);
 }
 
-Model ModelOptions::load(const std::string& path) const {
+Model ModelOptions::load(const std::filesystem::path& path) const {
   Model model = Model::load(path);
   if (freeze_inputs) model.freeze_inputs();
   return model;

@@ -1,16 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "command.h"
 #include "mcompress/model.h"
 #include "mcompress/recipe.h"
+#include "mcompress/report.h"
 #include "mcompress/runtime_service.h"
+#include "support/temporary_files.h"
 
 namespace mcompress::tool {
+
+/// A model as it is given: a file, or an archive (mcompress pack), which is unpacked into a private
+/// folder that goes with the object.
+class ModelFile {
+ public:
+  explicit ModelFile(const std::string& given);
+  const std::filesystem::path& path() const { return path_; }  ///< of the ONNX file
+  bool is_unpacked() const { return folder_.has_value(); }
+  /// Lets a report speak of the file as given: its name, and of an archive size and hash, too.
+  void tell(std::string& name, std::string& hash, SizeFigure& size) const;
+
+ private:
+  std::filesystem::path given_;
+  std::optional<support::TemporaryFile> folder_;
+  std::filesystem::path path_;
+};
 
 /// What commands that open models have in common.
 struct ModelOptions {
@@ -22,7 +42,7 @@ struct ModelOptions {
   int thread_count() const;
   /// Opens the runtime, which takes some milliseconds: only once it is needed.
   std::shared_ptr<RuntimeService> open_runtime() const;
-  Model load(const std::string& path) const;
+  Model load(const std::filesystem::path& path) const;
 };
 
 /// --data, --set and the like: what is laid over a recipe.

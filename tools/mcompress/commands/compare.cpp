@@ -24,10 +24,13 @@ struct CompareCommand {
     output.apply();
     reports.check();
     const Recipe recipe = recipe_of_command_line(recipes, kRole);
-    LoadedModel first{a, models.load(a)};
-    LoadedModel second{b, models.load(b)};
+    const ModelFile file_a(a), file_b(b);
+    LoadedModel first{file_a.path(), models.load(file_a.path())};
+    LoadedModel second{file_b.path(), models.load(file_b.path())};
     CompareOptions options = compare_options(models, output);
-    const CompareReport report = compare_models(first, second, recipe, options);
+    CompareReport report = compare_models(first, second, recipe, options);
+    file_a.tell(report.input_a, report.hash_a, report.size_before);
+    file_b.tell(report.input_b, report.hash_b, report.size_after);
     options.progress.reset();
     deliver(report, reports, output, explain);
     return 0;
@@ -41,8 +44,8 @@ void add_compare(CLI::App& app, Action& chosen) {
       app, "compare", "Set two models side by side: size, latency, metric, layers", chosen,
       [](Arguments& arguments) {
         const auto command = std::make_shared<CompareCommand>();
-        arguments.text("A", command->a, "ONNX model to compare with", "", true);
-        arguments.text("B", command->b, "ONNX model that is compared", "", true);
+        arguments.text("A", command->a, "ONNX model to compare with, or a packed one (.mcz)", "", true);
+        arguments.text("B", command->b, "ONNX model that is compared, likewise", "", true);
         command->recipes.declare_data(arguments, kRole);
         arguments.flag("--explain", command->explain, "List every layer");
         command->models.declare(arguments);

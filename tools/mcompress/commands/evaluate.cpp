@@ -24,11 +24,17 @@ struct EvaluateCommand {
     output.apply();
     reports.check();
     const Recipe recipe = recipe_of_command_line(recipes, kRole);
-    LoadedModel loaded{model, models.load(model)};
+    const ModelFile file(model);
+    LoadedModel loaded{file.path(), models.load(file.path())};
+    std::optional<ModelFile> base_file;
     std::optional<LoadedModel> base;
-    if (!reference.empty()) base.emplace(LoadedModel{reference, models.load(reference)});
+    if (!reference.empty()) {
+      base_file.emplace(reference);
+      base.emplace(LoadedModel{base_file->path(), models.load(base_file->path())});
+    }
     CompareOptions options = compare_options(models, output);
-    const EvaluateReport report = evaluate_model(loaded, base ? &*base : nullptr, recipe, options);
+    EvaluateReport report = evaluate_model(loaded, base ? &*base : nullptr, recipe, options);
+    file.tell(report.input, report.hash, report.size);
     options.progress.reset();
     deliver(report, reports, output, false);
     return 0;
@@ -42,7 +48,7 @@ void add_evaluate(CLI::App& app, Action& chosen) {
       app, "evaluate", "Measure a metric and the latency of a model", chosen,
       [](Arguments& arguments) {
         const auto command = std::make_shared<EvaluateCommand>();
-        arguments.text("MODEL", command->model, "ONNX model", "", true);
+        arguments.text("MODEL", command->model, "ONNX model, or a packed one (.mcz)", "", true);
         command->recipes.declare_data(arguments, kRole);
         arguments.text(
             "--reference", command->reference,

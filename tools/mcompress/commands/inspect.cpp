@@ -20,9 +20,12 @@ struct InspectCommand {
     output.apply();
     reports.check();
     models.thread_count();
-    Model loaded = models.load(model);
+    const ModelFile file(model);
+    Model loaded = models.load(file.path());
     const auto runtime = models.open_runtime();
-    deliver(inspect_model(model, loaded, *runtime), reports, output, explain);
+    InspectReport report = inspect_model(file.path(), loaded, *runtime);
+    file.tell(report.input, report.hash, report.size);
+    deliver(report, reports, output, explain);
     return 0;
   }
 };
@@ -33,7 +36,7 @@ void add_inspect(CLI::App& app, Action& chosen) {
   add_command(app, "inspect", "Show what is in a model: layers, bytes, precision, sparsity", chosen,
               [](Arguments& arguments) {
                 const auto command = std::make_shared<InspectCommand>();
-                arguments.text("MODEL", command->model, "ONNX model", "", true);
+                arguments.text("MODEL", command->model, "ONNX model, or a packed one (.mcz)", "", true);
                 arguments.flag("--explain", command->explain, "List every layer");
                 command->models.declare(arguments);
                 command->reports.declare(arguments);

@@ -40,14 +40,14 @@ struct RunCommand {
  private:
   std::filesystem::path output_path(const Recipe& used) const;
   /// Compresses into `written`; where that is an archive, into a model beside it that is packed.
-  RunReport run_into(const std::filesystem::path& written, const Recipe& used,
-                     const RunOptions& options) const;
+  RunReport run_into(const std::filesystem::path& input, const std::filesystem::path& written,
+                     const Recipe& used, const RunOptions& options) const;
   /// Throws kUsage where one file would be written over another of this run.
   void refuse_report_as_output(const std::filesystem::path& written) const;
 };
 
 void RunCommand::declare(Arguments& arguments) {
-  arguments.text("MODEL", model, "ONNX model to compress; never touched", "", true);
+  arguments.text("MODEL", model, "ONNX model to compress, or a packed one (.mcz); never touched", "", true);
   arguments.text("-r,--recipe", recipe,
                  "Recipe file, or the name of a built-in recipe (mcompress recipe list)", "RECIPE",
                  true);
@@ -110,16 +110,17 @@ void RunCommand::refuse_report_as_output(const std::filesystem::path& written) c
   }
 }
 
-RunReport RunCommand::run_into(const std::filesystem::path& written, const Recipe& used,
+RunReport RunCommand::run_into(const std::filesystem::path& input,
+                               const std::filesystem::path& written, const Recipe& used,
                                const RunOptions& options) const {
   if (written.extension() != ".mcz") {
-    return compress(model, written, used, builtin_passes(), options);
+    return compress(input, written, used, builtin_passes(), options);
   }
   support::require_writable(written, force);
   const support::TemporaryFile folder = support::TemporaryFile::beside(written);
   const auto plain = folder.path() / written.filename().replace_extension(".onnx");
   if (!dry_run) std::filesystem::create_directory(folder.path());
-  RunReport report = compress(model, dry_run ? written : plain, used, builtin_passes(), options);
+  RunReport report = compress(input, dry_run ? written : plain, used, builtin_passes(), options);
   report.output = written.string();
   if (dry_run) return report;
   report.size_after.file_bytes = archive::pack(plain, written, force).packed_bytes;
@@ -134,6 +135,12 @@ int RunCommand::run() const {
   const Recipe used = find_recipe(recipe, builtin_passes(), recipes.overrides());
   const std::filesystem::path written = output_path(used);
   refuse_report_as_output(written);
+  const ModelFile input(model);
+  std::error_code error;
+  if (input.is_unpacked() && std::filesystem::equivalent(written, model, error)) {
+    throw Error(ErrorCode::kUsage, written.string() + ": is the input model")
+        .hint("inputs are never touched: name another output with -o");
+  }
   RunOptions options;
   options.threads = models.thread_count();
   options.dry_run = dry_run;
@@ -147,7 +154,8 @@ int RunCommand::run() const {
   options.self_program = "/proc/self/exe";
   options.save.external_data = kExternalData.at(external_data);
   options.save.overwrite = force;
-  const RunReport report = run_into(written, used, options);
+  RunReport report = run_into(input.path(), written, used, options);
+  report.input = model;
   options.progress.reset();
   deliver(report, reports, output, explain);
   if (report.interrupted) return static_cast<int>(ErrorCode::kInterrupted);
