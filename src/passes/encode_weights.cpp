@@ -273,9 +273,7 @@ class EncodeWeights : public Pass {
     context.count("bytes saved", static_cast<int64_t>(plain - choice->bytes));
     context.count(fmt::format("stored as {}", forms::form_name(form->kind)));
     for (const Layer& layer : layers) {
-      context.decided(layer, {.method = fmt::format("{}, {:.2f} bits a weight",
-                                                    forms::form_name(choice->encoding.kind),
-                                                    form->bits_per_weight),
+      context.decided(layer, {.method = std::string(forms::form_name(choice->encoding.kind)),
                               .detail = fmt::format("{}: {} bytes instead of {}",
                                                     choice->encoding.detail, choice->bytes, plain)});
     }

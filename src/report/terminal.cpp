@@ -137,7 +137,7 @@ void write_worst_layers(TerminalWriter& out, const RunReport& r) {
                    {"SQNR", Align::kRight},
                    {"bytes", Align::kRight},
                    {.title = "bits", .align = Align::kRight, .give_up = 1},
-                   {"method", Align::kLeft, true, 24}});
+                   {"method", Align::kLeft, true, 30}});
   for (const LayerReport* layer : worst) {
     const auto [before, after] = size_pair(layer->bytes_before, layer->bytes_after);
     table.add_row({{layer_label(layer->name, layer->output)},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <unistd.h>
+
 #include <iostream>
 #include <string>
 
@@ -9,6 +11,8 @@
 #include "mcompress/report.h"
 
 namespace mcompress::tool {
+
+inline constexpr int kLogWidth = 120;
 
 /// Prints a report on standard output, as JSON if asked, and writes the files of --report.
 template <class Report>
@@ -22,7 +26,8 @@ void deliver(const Report& report, const ReportOptions& options, const OutputOpt
   TerminalStyle style;
   style.color = output.color_on_stdout();
   style.explain = explain;
-  style.width = terminal_width();
+  // A log or a pipe has room for whole names and methods.
+  style.width = isatty(STDOUT_FILENO) != 0 ? terminal_width() : kLogWidth;
   std::cout << render_terminal(report, style);
 }
 
