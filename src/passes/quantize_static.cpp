@@ -32,6 +32,7 @@
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
+#include "quantization/candidates.h"
 #include "quantization/prepare.h"
 #include "quantization/recovery.h"
 
@@ -44,9 +45,7 @@ using quantization::Prepared;
 using quantization::Rounding;
 using quantization::Unit;
 
-constexpr int64_t kQdqOpset = 13;        // per-channel DequantizeLinear
 constexpr int64_t kStoreOverhead = 400;  // bytes that Cast, Mul and their names take in the file
-constexpr size_t kFewSamples = 20;
 
 enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
@@ -126,20 +125,11 @@ class QuantizeStatic final : public Pass {
           "left out: there is no calibration data; give some with --data calibration=FILE");
       return false;
     }
-    const std::vector<Layer> selected = select_layers(model, context);
-    bool changed = raise_opset(model, context);
-    const ValueTypes types = context.sample_types(model);
-    std::vector<quantization::RefusedLayer> refused;
-    auto units = quantization::find_units(
-        model, types, changed ? select_again(model, context) : selected, refused);
-    // Where layers are named, what is no layer may go with them; matrices of two computed values are
-    // as much as layers and were not named.
-    if (!context.selection().only().empty()) {
-      std::erase_if(units, [](const Unit& unit) {
-        return unit.kind == quantization::UnitKind::kMatMul;
-      });
-    }
-    for (const auto& [layer, reason] : refused) context.skipped(layer, reason);
+    const quantization::Candidates found = quantization::find_candidates(model, context);
+    bool changed = found.opset_raised;
+    const ValueTypes& types = found.types;
+    const auto& units = found.units;
+    const auto& refused = found.refused;
     const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
       return quantization::make_plan(model, types, units, costs, in_float, where_ == Where::kPays);
@@ -147,7 +137,6 @@ class QuantizeStatic final : public Pass {
     // What goes back to float later takes others along, never the other way: only this much is to
     // be watched.
     const Plan widest = plan_with({});
-    warn_of_input(model, context);
     const quantization::PrepareOptions how{.ranges = {.method = method_, .percentile = percentile_},
                                            .rounding = rounding_,
                                            .correct_bias = bias_correction_};
@@ -170,34 +159,6 @@ class QuantizeStatic final : public Pass {
   }
 
  private:
-  std::vector<Layer> select_again(Model& model, PassContext& context) const {
-    std::vector<Layer> selected;
-    const auto layers = find_layers(model);
-    for (size_t i = 0; i < layers.size(); ++i) {
-      if (context.selection().reason_to_skip(layers, i).empty()) selected.push_back(layers[i]);
-    }
-    return selected;
-  }
-
-  bool raise_opset(Model& model, PassContext& context) const {
-    const int64_t before = model.opset();
-    if (!context.require_opset(model, kQdqOpset)) return false;
-    context.warn("opset raised from " + std::to_string(before) + " to " +
-                 std::to_string(model.opset()) + ": per-channel scales need it");
-    return true;
-  }
-
-  void warn_of_input(Model& model, PassContext& context) const {
-    if (const int64_t count = quantization::count_quantized(model); count > 0) {
-      context.warn(
-          fmt::format("{} nodes compute with integers already: they are left alone", count));
-    }
-    if (!context.calibration().has_data()) return;
-    if (const size_t samples = context.calibration().data().size(); samples < kFewSamples) {
-      context.warn(fmt::format("calibrated on {} samples only; 100 to 500 are advised", samples));
-    }
-  }
-
   /// What runs in 8 bits: all that pays, or as much of it as is inside the tolerance.
   quantization::Recovered choose(Model& model, PassContext& context, const std::vector<Unit>& units,
                                  const std::function<Plan(const std::set<std::string>&)>& plan_with,

@@ -7,6 +7,7 @@
 #include "analysis/weight_editor.h"
 #include "forms/activation.h"
 #include "numerics/quantize.h"
+#include "numerics/ternary.h"
 #include "numerics/weight_quantize.h"
 #include "quantization/rounding_grid.h"
 #include "quantization/bias_correction.h"
@@ -87,20 +88,50 @@ std::vector<float> scales_without_underflow(std::vector<float> scales, float inp
   return scales;
 }
 
+/// Signs, or signs and zeros, with the scales that suit them best unless some are given.
+RoundedWeight round_to_signs(const Layer& layer, std::span<const float> weight, WeightBits bits,
+                             std::span<const float> scales) {
+  const auto layout = channel_layout(layer);
+  auto quantized = bits == WeightBits::kBinary ? numerics::quantize_binary(weight, layout)
+                                               : numerics::quantize_ternary(weight, layout);
+  if (!scales.empty()) quantized.scales.assign(scales.begin(), scales.end());
+  RoundedWeight result;
+  result.codes = std::move(quantized.values);
+  result.scales = std::move(quantized.scales);
+  result.scale_shape = {layout.channels};
+  return result;
+}
+
+constexpr int32_t kPairLimit = 64;  // codes within it obey the pair rule whatever their neighbours
+
 }  // namespace
+
+int32_t code_limit(WeightBits bits) {
+  switch (bits) {
+    case WeightBits::k8: return numerics::kInt8SymmetricRange.max;
+    case WeightBits::k4: return 7;
+    case WeightBits::k3: return 3;
+    default: return 1;
+  }
+}
 
 LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
                            const std::optional<Tensor>& bias, float input_scale,
                            const Target& target, const LayerRounding& rounding) {
   const bool corrects =
       rounding.correct_bias && !rounding.moments.empty() && layer.kind != LayerKind::kMatMul;
+  const int32_t limit = code_limit(rounding.bits);
   RoundingOptions options{.method = rounding.method,
+                          .range = {-limit, limit},
                           // Depthwise kernels add up one channel at a time, in 32 bits.
-                          .pair_rule = target.needs_pair_rule() && !layer.is_depthwise(),
+                          .pair_rule = target.needs_pair_rule() && limit > kPairLimit &&
+                                       !layer.is_depthwise(),
                           .bias_takes_mean = corrects};
   // Means alone move a bias; rounding wants the whole moments.
   const bool has_grams = !rounding.moments.empty() && !rounding.moments.front().gram.empty();
+  const bool signs = rounding.bits == WeightBits::kTernary || rounding.bits == WeightBits::kBinary;
   const auto round = [&] {
+    if (signs) return round_to_signs(layer, weight.as<float>(), rounding.bits, options.scales);
     return round_weight(layer, weight,
                         has_grams ? rounding.moments : std::span<const LayerMoments>(), options);
   };

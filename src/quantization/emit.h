@@ -13,6 +13,7 @@
 #include "numerics/quantize_simd.h"
 #include "quantization/rounding.h"
 #include "quantization/units.h"
+#include "quantization/weight_only.h"
 
 namespace mcompress::quantization {
 
@@ -31,11 +32,15 @@ struct LayerWeight {
 /// What is known of a layer's input rows, and how its weight is rounded with it.
 struct LayerRounding {
   Rounding method = Rounding::kNearest;
+  /// Below 8 the codes stay within -code_limit(bits)..code_limit(bits), in bytes all the same.
+  WeightBits bits = WeightBits::k8;
   std::span<const LayerMoments> moments = {};  ///< of each group; empty: unknown
   /// Correct the bias by what rounding adds to the mean output, as far as `moments` tell the means
   /// and the layer has a place for a bias.
   bool correct_bias = false;
 };
+/// 127, 7, 3; 1 for 2 bits, ternary and binary weights.
+int32_t code_limit(WeightBits bits);
 LayerWeight quantize_layer(const Layer& layer, const Tensor& weight,
                            const std::optional<Tensor>& bias, float input_scale,
                            const Target& target, const LayerRounding& rounding = {});

@@ -76,9 +76,12 @@ LayerWeight weight_of(const Unit& unit, PassContext& context, const PrepareOptio
                       std::span<const LayerMoments> moments, const ValueParams& params) {
   const Tensor weight = *unit.layer.weight.constant();
   const auto bias = unit.layer.bias ? unit.layer.bias.constant() : std::nullopt;
-  return quantize_layer(
-      unit.layer, weight, bias, params.at(unit.inputs[0]).scale, context.target(),
-      {.method = options.rounding, .moments = moments, .correct_bias = options.correct_bias});
+  const bool in_8_bits = options.in_8_bits.contains(unit.layer.output);
+  return quantize_layer(unit.layer, weight, bias, params.at(unit.inputs[0]).scale, context.target(),
+                        {.method = options.rounding,
+                         .bits = in_8_bits ? WeightBits::k8 : options.bits,
+                         .moments = moments,
+                         .correct_bias = options.correct_bias});
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ struct PrepareOptions {
   RangeOptions ranges;
   Rounding rounding = Rounding::kNearest;
   bool correct_bias = true;
+  WeightBits bits = WeightBits::k8;
+  std::set<std::string> in_8_bits = {};  ///< outputs of layers that have 8 bits all the same
 };
 
 /// Watches the values of the units that `plan` runs in 8 bits, chooses their ranges, quantizes
