@@ -273,9 +273,12 @@ TrainingCheck Check::verdict() const {
                                  (why != obstacles_.end() ? why->second : "no gradient"));
     }
   }
-  if (result.frozen.empty()) {  // a prefix without weights
+  if (result.frozen.empty()) {  // a prefix without weights, or with weights in its bodies alone
     for (const NodeRef& node : nodes_) {
-      if (obstacles_.count(node.proto()) > 0) result.frozen.push_back(node.label());
+      const auto why = obstacles_.find(node.proto());
+      if (why == obstacles_.end()) continue;
+      result.frozen.push_back(node.label());
+      if (parameters_.empty()) result.obstacles.push_back(node.label() + ": " + why->second);
     }
   }
   return result;

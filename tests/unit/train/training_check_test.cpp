@@ -125,6 +125,18 @@ TEST(TrainingCheck, FormsThatAreNotCovered) {
   EXPECT_THAT(found.obstacles, ElementsAre("MaxPool:y: its indices are read"));
 }
 
+TEST(TrainingCheck, WeightsInBodiesStay) {
+  const auto found = check(R"(
+    g (float[n,2] x, bool c) => (float[n,2] y) {
+      y = If (c) <
+        then_branch = a () => (float[n,2] p) <float[2,2] w = {1.0,2.0,3.0,4.0}> { p = MatMul(x, w) },
+        else_branch = b () => (float[n,2] q) { q = Identity(x) }
+      >
+    })");
+  EXPECT_THAT(found.parameters, IsEmpty());
+  EXPECT_THAT(found.obstacles, ElementsAre("If:y: the trainer does not know If"));
+}
+
 TEST(TrainingCheck, NothingToTrain) {
   const auto found = check("g (float[n,2] x) => (float[n,2] y) { y = Relu(x) }");
   EXPECT_THAT(found.parameters, IsEmpty());
