@@ -19,9 +19,13 @@
 // through pairs and depthwise triples (Nagel et al. 2019, arXiv:1906.04721). Per-channel
 // activation ranges on both sides of any layer: algorithms.md section 3.
 //
+// `absorb-bias: observed` then takes from each channel before a Relu what all its values exceed,
+// and puts it into the biases of the layers behind: u = Conv(Relu(y - c), W2, b2 + W2 c).
+//
 // Refuses: graph inputs and outputs, values that are read as they are, shared or tied weights.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "mcompress/pass.h"
@@ -43,6 +47,8 @@ constexpr double kWorthNoise = 0.0005;  // of the outputs' variance: below, 8 bi
 constexpr double kWorthRatio = 0.5;
 
 enum class ExplicitMul { kNever, kWorthwhile };
+enum class AbsorbBias { kNever, kObserved };
+constexpr double kShiftDeviations = 3;  // below the mean: data has outliers that samples miss
 
 /// A class, and what it is to be divided by.
 struct Division {
@@ -73,6 +79,10 @@ class EqualizeRanges final : public Pass {
     o.add("explicit-mul", explicit_mul_,
           {{"never", ExplicitMul::kNever}, {"worthwhile", ExplicitMul::kWorthwhile}},
           "Put a Mul before an activation that needs the true value, where noise falls by half");
+    o.add("absorb-bias", absorb_bias_,
+          {{"never", AbsorbBias::kNever}, {"observed", AbsorbBias::kObserved}},
+          "Move what all values of a channel before a Relu exceed (by calibration data) into the "
+          "biases behind it: smaller ranges, but other values then come out differently");
   }
 
   bool acts_on_layers() const override { return true; }
@@ -86,17 +96,56 @@ class EqualizeRanges final : public Pass {
     for (const ScaleClass& one : graph.classes) {
       if (auto division = divide(model, context, graph, one)) divisions.push_back(*division);
     }
+    std::map<const ScaleClass*, std::vector<double>> shifts;
+    for (const ScaleClass& one : graph.classes) {
+      auto shift = shift_of(model, context, graph, one, divisions);
+      if (!shift.empty()) shifts[&one] = std::move(shift);
+    }
     report(context, graph, divisions, selected);
     int muls = 0;
     for (const Division& division : divisions) {
       muls += quantization::divide_class(model, graph, *division.scale_class, division.factors);
     }
+    for (const ScaleClass& one : graph.classes) {  // in their order, not that of addresses
+      const auto shift = shifts.find(&one);
+      if (shift != shifts.end()) quantization::absorb_bias(graph, one, shift->second);
+    }
+    if (absorb_bias_ != AbsorbBias::kNever) {
+      context.count("biases absorbed", static_cast<int64_t>(shifts.size()));
+    }
     context.count("groups of values equalized", static_cast<int64_t>(divisions.size()));
     context.count("explicit Mul", muls);
-    return !divisions.empty();
+    return !divisions.empty() || !shifts.empty();
   }
 
  private:
+  /// What can be taken from the divided values of a class, or nothing where the widest range stays
+  /// about as wide.
+  std::vector<double> shift_of(const Model& model, PassContext& context, const ScaleGraph& graph,
+                               const ScaleClass& one,
+                               const std::vector<Division>& divisions) const {
+    if (absorb_bias_ == AbsorbBias::kNever || !context.has_calibration()) return {};
+    const auto* const value = quantization::absorbing_value(model, graph, one);
+    if (value == nullptr) return {};
+    const auto found = context.calibration().channels(model, value->name);
+    if (!found || found->max.size() != static_cast<size_t>(one.channels)) return {};
+    std::vector<double> factors(found->max.size(), 1.0);
+    for (const Division& division : divisions) {
+      if (division.scale_class == &one) factors = division.factors;
+    }
+    std::vector<double> shift;
+    double before = 0, after = 0;
+    for (size_t c = 0; c < factors.size(); ++c) {
+      const double mean = found->mean[c];
+      const double deviation = std::sqrt(std::max(0.0, found->mean_square[c] - mean * mean));
+      const double least = std::min<double>(found->min[c], mean - kShiftDeviations * deviation);
+      shift.push_back(std::max(0.0, least) / factors[c]);
+      before = std::max(before, found->max[c] / factors[c]);
+      after = std::max(after, found->max[c] / factors[c] - shift[c]);
+    }
+    return after < kLeastGain * before ? shift : std::vector<double>();
+  }
+
   std::string obstacle(const ScaleClass& one) const {
     if (!one.obstacle.empty()) return one.obstacle;
     if (!one.activations.empty() && explicit_mul_ == ExplicitMul::kNever) {
@@ -216,6 +265,7 @@ class EqualizeRanges final : public Pass {
 
   std::optional<double> balance_;
   ExplicitMul explicit_mul_ = ExplicitMul::kNever;
+  AbsorbBias absorb_bias_ = AbsorbBias::kNever;
 };
 
 }  // namespace

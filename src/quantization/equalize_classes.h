@@ -75,4 +75,15 @@ int64_t first_channel(const ScaleClass& scale_class, const analysis::AffineLayer
 int divide_class(Model& model, ScaleGraph& graph, const ScaleClass& scale_class,
                  const std::vector<double>& factors);
 
+/// The value of a class that a shift can be taken from: one layer gives it, only a Relu reads it,
+/// and only layers without padding, and with a bias, read what that gives; nullptr where it is not
+/// so.
+const ScaleClass::Value* absorbing_value(const Model& model, const ScaleGraph& graph,
+                                         const ScaleClass& scale_class);
+/// Takes `shift` (per channel, not negative) from what the producer of such a class gives and puts
+/// it into the biases of those who read it. Exact for values that are at least `shift` (high
+/// biases, Nagel et al. 2019).
+void absorb_bias(ScaleGraph& graph, const ScaleClass& scale_class,
+                 const std::vector<double>& shift);
+
 }  // namespace mcompress::quantization

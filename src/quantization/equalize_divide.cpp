@@ -101,6 +101,44 @@ int give_true_values(const ScaleClass& scale_class, const std::vector<double>& f
 
 }  // namespace
 
+const ScaleClass::Value* absorbing_value(const Model& model, const ScaleGraph& graph,
+                                         const ScaleClass& scale_class) {
+  const bool plain = scale_class.terms.empty() && scale_class.norms.empty() &&
+                     scale_class.activations.empty() && scale_class.obstacle.empty();
+  if (!plain || scale_class.producers.size() != 1 || scale_class.values.size() != 2) return nullptr;
+  const auto has_bias = [](const analysis::AffineLayer& layer) {
+    return layer.layer().kind != LayerKind::kMatMul || layer.result_node() != layer.layer().node;
+  };
+  const analysis::AffineLayer& producer = graph.layers[scale_class.producers[0]];
+  const NodeRef relu = analysis::sole_consumer(producer.result());
+  if (!relu || !relu.is("Relu") || !has_bias(producer)) return nullptr;
+  for (const size_t i : scale_class.consumers) {
+    const analysis::AffineLayer& layer = graph.layers[i];
+    const bool takes = !layer.is_padded() && has_bias(layer) &&
+                       layer.layer().kind != LayerKind::kConvTranspose &&
+                       layer.entry() == relu.output();
+    if (!takes) return nullptr;
+  }
+  const ValueRef result = model.graph().find(producer.result().name());
+  for (const auto& value : scale_class.values) {
+    if (result && value.name == result.name()) return &value;
+  }
+  return nullptr;
+}
+
+void absorb_bias(ScaleGraph& graph, const ScaleClass& scale_class,
+                 const std::vector<double>& shift) {
+  analysis::ChannelAffine taken, given;
+  given.shift = shift;
+  taken.shift.clear();
+  for (const double s : shift) taken.shift.push_back(-s);
+  const auto require = [](const std::string& why) {
+    if (!why.empty()) throw Error(ErrorCode::kBug, "a shift was refused after edits: " + why);
+  };
+  require(graph.layers[scale_class.producers[0]].fold_after(taken));
+  for (const size_t i : scale_class.consumers) require(graph.layers[i].fold_before(given));
+}
+
 int divide_class(Model& model, ScaleGraph& graph, const ScaleClass& scale_class,
                  const std::vector<double>& factors) {
   const auto of_layer = [&](const analysis::AffineLayer& layer, bool produced) {

@@ -242,6 +242,38 @@ TEST(EqualizeRanges, KeepsGeluInPieces) {
     })");
 }
 
+TEST(EqualizeRanges, HighBiasesAreAbsorbed) {
+  const char* const text = R"(
+    g (float[1,1,4,4] x) => (float[1,2,hs,ws] y)
+    <float[2,1,1,1] A = {0.1, 0.2}, float[2] a = {10.0, 20.0}, float[2,2,1,1] B = {1.0, -2.0, 0.5, 3.0}> {
+      c = Conv(x, A, a)
+      r = Relu(c)
+      y = Conv(r, B)
+    })";
+  const auto largest = [](const Model& model) {
+    PassContext context = make_data_context(model, 1, 8);
+    const std::vector<ObservedValue> values{{"r", 1}};
+    context.calibration().observe(model, values);
+    const auto channels = context.calibration().channels(model, "r");
+    return *std::max_element(channels->max.begin(), channels->max.end());
+  };
+  Model kept = parse_model(text), model = parse_model(text);
+  const Model before = model.clone();
+  PassContext context = make_data_context(model, 1, 8);
+  run_pass("equalize-ranges", kept, {}, &context);
+  const Outcome outcome =
+      run_pass("equalize-ranges", model, {{"absorb-bias", "observed"}}, &context);
+  EXPECT_EQ(outcome.counters.at("biases absorbed"), 1);
+  EXPECT_LT(largest(model), 0.2 * largest(kept));
+  expect_close(before, model);
+  // Zeros around the input are no zeros of the shifted values.
+  Model padded = parse_model(std::string(text).replace(
+      std::string(text).find("Conv(r"), 6, "Conv <pads = [1, 1, 0, 0], strides = [1, 1]> (r"));
+  PassContext other = make_data_context(padded, 1, 8);
+  const Outcome none = run_pass("equalize-ranges", padded, {{"absorb-bias", "observed"}}, &other);
+  EXPECT_EQ(none.counters.at("biases absorbed"), 0);
+}
+
 TEST(EqualizeRanges, SkippedLayersKeepTheirWeights) {
   Model model = parse_model(R"(
     g (float[3,1] x) => (float[3,1] y) <float[1,2] A = {8.0, 2.0}, float[2,1] B = {1.0, 4.0}> {
