@@ -152,6 +152,7 @@ Tensors Program::run_step(const Step& step, std::span<const at::Tensor> inputs,
     throw Unsupported(step.node.label() + ": " + reason.reason());
   } catch (const c10::Error& error) {
     std::string what = error.what_without_backtrace();
+    if (what.find("allocate memory") != std::string::npos) throw;
     if (const auto end = what.find('\n'); end != std::string::npos) what.resize(end);
     throw Error(ErrorCode::kModel,
                 fmt::format("{} ({}): {}", step.node.label(), step.node.op(), what));

@@ -43,7 +43,7 @@ auto translated(const Function& function) {
     throw out_of_memory();
   } catch (const c10::Error& error) {
     const std::string text = first_line(error.what_without_backtrace());
-    if (text.find("not enough memory") != std::string::npos) throw out_of_memory();
+    if (text.find("allocate memory") != std::string::npos) throw out_of_memory();
     throw Error(ErrorCode::kRuntime, "libtorch: " + text);
   }
 }
