@@ -72,6 +72,18 @@ Model layered_model(int64_t opset) {
   return test::parse_model(text, opset);
 }
 
+// Biases that keep all values of a channel above 0.
+Model biased_model() {
+  return test::parse_model(R"(
+    g (float[N,3,4,4] x) => (float[N,2,4,4] y)
+    <float[2,3,1,1] A = {0.1, 0.2, -0.1, 0.2, 0.1, 0.1}, float[2] a = {50.0, 80.0},
+     float[2,2,1,1] B = {1.0, -2.0, 0.5, 3.0}> {
+      c = Conv(x, A, a)
+      r = Relu(c)
+      y = Conv(r, B)
+    })");
+}
+
 // Channels of very different ranges in front of an activation that needs the true values.
 Model gated_model() {
   return test::parse_model(R"(
@@ -113,6 +125,7 @@ class RecipeKeys : public testing::CliTest {
     layered_model(9).save(path("old.onnx"), {.overwrite = true});
     twin_model().save(path("twins.onnx"), {.overwrite = true});
     gated_model().save(path("gated.onnx"), {.overwrite = true});
+    biased_model().save(path("biased.onnx"), {.overwrite = true});
   }
 
   static std::shared_ptr<RuntimeService> runtime() {
@@ -192,6 +205,9 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"encode-weights.raise-opset",
        {"prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: true}",
         "prune-magnitude: {sparsity: 0.9}, encode-weights: {raise-opset: false}", "old.onnx"}},
+      {"equalize-ranges.absorb-bias",
+       {"equalize-ranges: {absorb-bias: never}", "equalize-ranges: {absorb-bias: observed}",
+        "biased.onnx"}},
       {"equalize-ranges.balance", step("equalize-ranges", "balance: 0", "balance: 1")},
       {"equalize-ranges.explicit-mul",
        {"equalize-ranges: {explicit-mul: never}", "equalize-ranges: {explicit-mul: worthwhile}",
