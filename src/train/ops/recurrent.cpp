@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recurrent layers, step by step: products with the input are made for all steps at once.
-#include <onnx/onnx_pb.h>
-
 #include <algorithm>
 
+#include "analysis/attributes.h"
 #include "train/op.h"
 #include "train/ops/arguments.h"
 
@@ -24,18 +23,8 @@ Function activation(const std::string& name) {
   return nullptr;
 }
 
-std::vector<std::string> activation_names(const NodeRef& node) {
-  std::vector<std::string> names;
-  for (const auto& attribute : node.proto()->attribute()) {
-    if (attribute.name() == "activations") {
-      names.assign(attribute.strings().begin(), attribute.strings().end());
-    }
-  }
-  return names;
-}
-
 std::string obstacle(const NodeRef& node) {
-  for (const auto& name : activation_names(node)) {
+  for (const auto& name : analysis::attribute_strings(node, "activations")) {
     if (activation(name) == nullptr) return "activation " + name + " is not covered";
   }
   if (node.has_attribute("activation_alpha") || node.has_attribute("activation_beta")) {
@@ -206,7 +195,8 @@ Tensors run_layer(const NodeRef& node, Inputs inputs, Step step) {
   std::vector<at::Tensor> all, hidden, cells;
   for (int64_t i = 0; i < inputs[1].size(0); ++i) {
     const bool backward = direction == "reverse" || i == 1;
-    const Direction d = direction_of(node, inputs, layer, i, activation_names(node));
+    const Direction d =
+        direction_of(node, inputs, layer, i, analysis::attribute_strings(node, "activations"));
     Sequence sequence = run_direction(layer, d, step, backward ? reversed(x, lengths) : x, lengths);
     all.push_back(backward ? reversed(sequence.all, lengths) : sequence.all);
     hidden.push_back(sequence.last.hidden);
