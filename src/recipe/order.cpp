@@ -22,8 +22,8 @@ struct Role {
   bool recurs = false;          ///< belongs after any stage up to its own
 };
 
-// Passes that are sound anywhere (eliminate-*, fold-constants, share-initializers, decode-weights,
-// quantize-aware-train) are not listed.
+// Passes that are sound anywhere (eliminate-*, fold-constants, share-initializers, decode-weights)
+// are not listed.
 constexpr std::array kRoles{
     Role{"fold-batch-norm", Stage::kClean, true, true},
     Role{"fold-affine", Stage::kClean, true, true},
@@ -42,6 +42,7 @@ constexpr std::array kRoles{
     Role{"quantize-dynamic", Stage::kQuantize},
     Role{"quantize-static", Stage::kQuantize},
     Role{"quantize-weights", Stage::kQuantize},
+    Role{"quantize-aware-train", Stage::kQuantize},
     Role{"convert-float16", Stage::kQuantize},
     Role{"encode-weights", Stage::kEncode},
 };

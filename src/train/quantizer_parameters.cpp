@@ -16,29 +16,27 @@ using torch::autograd::variable_list;
 
 constexpr double kMostChange = 7;  // of the logarithm of a scale: a thousandfold
 constexpr double kMostBinary = 2;  // scales that the float weight of a -1 or 1 may be away from 0
+constexpr double kSparse = 0.3;    // share of zeros that is no accident
 constexpr double kMostBias = 1 << 30;  // the other half of 32 bits is for the products
 
-/// (codes - zero) * scale, where codes are those of `weight`: straight through inside of low..high.
+/// levels * scale, where the levels are those of `weight`: straight through where `inside` is 1. Of
+/// `signs` nothing is outside, and the levels do not depend on the scale.
 class FakeQuantize : public Function<FakeQuantize> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weight,
                             const at::Tensor& scale, const at::Tensor& levels,
-                            const at::Tensor& inside) {
+                            const at::Tensor& inside, bool signs) {
     context->save_for_backward({weight, scale, levels, inside});
+    context->saved_data["signs"] = signs;
     return at::mul(levels, scale);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &weight = saved[0], &scale = saved[1], &levels = saved[2], &inside = saved[3];
-    at::Tensor of_weight, of_scale;
-    if (!inside.defined()) {  // signs: the levels do not depend on the scale
-      of_weight = gradients[0];
-      of_scale = gradients[0] * levels;
-    } else {
-      of_weight = gradients[0] * inside;
-      of_scale = gradients[0] * (levels - inside * at::div(weight, scale));
-    }
-    return {of_weight, of_scale.sum_to_size(scale.sizes()), at::Tensor(), at::Tensor()};
+    at::Tensor slope = levels;
+    if (!context->saved_data["signs"].toBool()) slope = levels - inside * at::div(weight, scale);
+    return {gradients[0] * inside, (gradients[0] * slope).sum_to_size(scale.sizes()), at::Tensor(),
+            at::Tensor(), at::Tensor()};
   }
 };
 
@@ -126,6 +124,7 @@ WeightQuantizer::WeightQuantizer(const StoredIntegers& stored, const std::option
     if (at::count_nonzero(zero_).item<int64_t>() == 0) zero_ = at::Tensor();
   }
   leaves_.push_back(start_of(codes, find_named(how.start, codes_)));
+  if (task.keep_structure) keep_zeros(find_named(how.start, codes_));
   if (scales_->learned()) leaves_.push_back(scales_->leaf());
   project();
 }
@@ -138,13 +137,25 @@ at::Tensor WeightQuantizer::value(std::span<const at::Tensor> leaves) const {
     scales = scales_->from(leaves[1], lsq_factor(weight.numel(), scales.numel(), largest));
   }
   const at::Tensor scale = spread(scales, weight, axis_, block_);
-  at::Tensor inside;
+  at::Tensor inside = at::ones_like(weight.detach());
   const at::Tensor levels = levels_of(weight.detach(), scale.detach(), &inside);
-  return FakeQuantize::apply(weight, scale, levels, inside);
+  return FakeQuantize::apply(weight, scale, levels, inside, binary_);
+}
+
+/// Zeros that pruning made, not rounding (rules.md 15).
+void WeightQuantizer::keep_zeros(const Tensor* floats) {
+  if (binary_ || zero_.defined() || floats == nullptr) return;
+  const at::Tensor kept = to_torch(*floats).to(at::kFloat).ne(0).to(at::kFloat);
+  if (kept.sizes() != leaves_[0].sizes()) return;
+  if (kept.mean().item<double>() <= 1 - kSparse) kept_ = kept;
 }
 
 void WeightQuantizer::project() {
   scales_->project();
+  if (kept_.defined()) {
+    const at::NoGradGuard no_gradients;
+    leaves_[0].mul_(kept_);
+  }
   if (!binary_) return;
   // Signs that no gradient holds back would run away and never turn again.
   const at::NoGradGuard no_gradients;
@@ -221,7 +232,7 @@ at::Tensor BiasQuantizer::value(std::span<const at::Tensor> leaves) const {
   const at::Tensor bias = leaves.empty() ? bias_ : leaves[0];
   const at::Tensor step = spread(step_now(), bias, 0, 0);
   return FakeQuantize::apply(bias, step, bias_codes(bias.detach(), step),
-                             at::ones_like(bias).detach());
+                             at::ones_like(bias.detach()), false);
 }
 
 void BiasQuantizer::store(Model& model) const {

@@ -91,6 +91,7 @@ class WeightQuantizer final : public Parameter {
   at::Tensor start_of(const at::Tensor& codes, const Tensor* floats) const;
   at::Tensor levels_of(const at::Tensor& weight, const at::Tensor& scale, at::Tensor* inside) const;
   at::Tensor in_pairs(const at::Tensor& codes) const;
+  void keep_zeros(const Tensor* floats);
 
   std::string codes_, scale_name_;
   DataType type_;
@@ -100,6 +101,7 @@ class WeightQuantizer final : public Parameter {
   std::optional<numerics::ReductionLayout> pairs_;
   std::shared_ptr<Scales> scales_;
   at::Tensor zero_;  ///< spread; undefined where it is 0
+  at::Tensor kept_;  ///< 0 where a weight stays 0; undefined without
   std::vector<at::Tensor> leaves_;
 };
 

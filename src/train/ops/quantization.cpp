@@ -75,10 +75,7 @@ at::Tensor with_lsq_factor(const at::Tensor& scale, const at::Tensor& x, const C
 
 at::Tensor round_to_codes(const at::Tensor& steps, const at::Tensor& zero, double low,
                           double high) {
-  at::Tensor result = at::round(steps);
-  if (zero.defined()) result.add_(zero);
-  result.clamp_(low, high);
-  return result;
+  return at::round(steps).add_(zero).clamp_(low, high);
 }
 
 /// clip(round(x / s) + z) as floats.
@@ -97,8 +94,7 @@ class Quantize : public Function<Quantize> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& steps = saved[0];
     const at::Tensor& scale = saved[1];
-    at::Tensor place = at::round(steps);
-    if (saved[2].defined()) place.add_(saved[2]);
+    const at::Tensor place = at::round(steps).add_(saved[2]);
     const at::Tensor inside =
         at::logical_and(at::ge(place, context->saved_data["low"].toDouble()),
                         at::le(place, context->saved_data["high"].toDouble()));
@@ -118,8 +114,8 @@ Tensors quantize(const NodeRef& node, Inputs inputs, Execution&) {
   const DataType type = declared_type(node);
   const auto range = code_range(type);
   const at::Tensor x = inputs[0].to(at::kFloat);
-  const at::Tensor zero =
-      has_input(inputs, 2) ? spread_over(node, inputs[2].to(at::kFloat), x) : at::Tensor();
+  const at::Tensor zero = has_input(inputs, 2) ? spread_over(node, inputs[2].to(at::kFloat), x)
+                                               : at::scalar_tensor(0, at::kFloat);
   if (at::GradMode::is_enabled() && (x.requires_grad() || inputs[1].requires_grad())) {
     const at::Tensor scale = spread_over(node, with_lsq_factor(inputs[1], x, range), x);
     return {Quantize::apply(x, scale, zero, range.low, range.high)};
