@@ -291,8 +291,10 @@ void Loop::judge_epoch(TrainingEpoch& epoch) {
   if (is_pruning()) return;
   auto& result = state_.result;
   const bool better = !epoch.score || !result.best_score || *epoch.score > *result.best_score;
+  // Few samples of validation give equal scores; the later epoch had the lower rate.
+  const bool as_good = result.best_epoch > 0 && epoch.score == result.best_score;
   state_.stale = better ? 0 : state_.stale + 1;
-  if (!better) return;
+  if (!better && !as_good) return;
   result.best_score = epoch.score;
   result.best_epoch = static_cast<int>(result.epochs.size()) + 1;
   state_.best = student_.snapshot();
