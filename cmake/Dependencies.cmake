@@ -65,6 +65,9 @@ if(TORCH_INCLUDE_DIR AND TORCH_LIBRARY AND TORCH_CPU_LIBRARY AND C10_LIBRARY)
   add_library(mcompress_torch INTERFACE)
   target_include_directories(mcompress_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIR})
   target_link_libraries(mcompress_torch INTERFACE ${TORCH_LIBRARY} ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
+  # Clang wants the whole type where C++20 makes the destructor of a vector of it constexpr.
+  target_compile_options(mcompress_torch INTERFACE
+    "$<$<CXX_COMPILER_ID:Clang>:SHELL:-include ATen/core/ivalue.h>")
   set(MCOMPRESS_HAVE_TORCH TRUE)
 elseif(MCOMPRESS_TRAINING STREQUAL ON)
   message(FATAL_ERROR "libtorch not found; run tools/setup --training, or configure with -DMCOMPRESS_TRAINING=AUTO")
