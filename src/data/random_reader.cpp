@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include <fmt/format.h>
 
@@ -10,23 +9,14 @@
 #include "data/source_options.h"
 #include "mcompress/error.h"
 #include "support/hash.h"
+#include "support/random_bits.h"
 
 namespace mcompress::data {
 namespace {
 
 constexpr int64_t kDefaultCount = 64;
 
-/// Counter-based numbers (splitmix64): value `index` of stream `key` needs no state, so samples can
-/// be made in any order by any thread.
-uint64_t random_bits(uint64_t key, uint64_t index) {
-  uint64_t z = key + (index + 1) * 0x9e3779b97f4a7c15U;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31);
-}
-
-/// In [0, 1).
-double unit(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
+using support::random_bits;
 
 struct Distribution {
   bool uniform = false;
@@ -98,13 +88,10 @@ class RandomDataset final : public Dataset {
     if (d.uniform || integer) {
       // Without bounds integers are 0 or 1: token ids and flags both take them.
       const double low = d.uniform ? d.low : 0, high = d.uniform ? d.high : 2;
-      const double value = low + (high - low) * unit(random_bits(key, index));
+      const double value = low + (high - low) * support::random_unit(key, index);
       return static_cast<float>(integer ? std::floor(value) : value);
     }
-    // Box-Muller; 1 - u keeps the logarithm finite.
-    const double radius = std::sqrt(-2 * std::log(1 - unit(random_bits(key, 2 * index))));
-    const double angle = 2 * std::numbers::pi * unit(random_bits(key, 2 * index + 1));
-    return static_cast<float>(d.mean + d.std * radius * std::cos(angle));
+    return static_cast<float>(d.mean + d.std * support::random_normal(key, index));
   }
 
   DataSource source_;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "support/random_bits.h"
+
 namespace mcompress::numerics {
 namespace {
 
@@ -30,14 +32,6 @@ double student_975(double freedom) {
 
 double sum(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
-}
-
-// Mixes a counter into 64 random bits (SplitMix64).
-uint64_t random_bits(uint64_t seed, uint64_t counter) {
-  uint64_t x = seed + (counter + 1) * 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
 }
 
 double quantile_of_sorted(std::span<const double> sorted, double fraction) {
@@ -109,7 +103,7 @@ Estimate bootstrap(int64_t count, uint64_t seed, int resamples,
   uint64_t counter = 0;
   for (int i = 0; i < resamples; ++i) {
     for (int64_t& index : indices) {
-      index = static_cast<int64_t>(random_bits(seed, counter++) % static_cast<uint64_t>(count));
+      index = static_cast<int64_t>(support::random_bits(seed, counter++) % static_cast<uint64_t>(count));
     }
     values.push_back(statistic(indices));
   }
