@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "numerics/gptq.h"
 #include "numerics/kmeans.h"
 #include "numerics/low_rank.h"
 #include "numerics/moments.h"
+#include "numerics/obs_solver.h"
 #include "numerics/range_choice.h"
 #include "numerics/sparsity.h"
 #include "numerics/sums_simd.h"
@@ -161,6 +163,26 @@ void FactorizeWeight(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(LowRank(x, rows, 1024).factors(256));
 }
 
+// Moments of as many rows as the layer has inputs, then four weights in five pruned: in one pass, or by
+// the sweeps of the default method.
+void PruneLayer(benchmark::State& state) {
+  const int64_t inputs = state.range(0), outputs = 1024;
+  const std::vector<float> weights = values(inputs * outputs), rows = values(inputs * inputs);
+  for (auto _ : state) {
+    InputMoments moments(inputs);
+    moments.add(rows);
+    const std::vector<double> gram = moments.gram();
+    const LayerProblem layer{weights, inputs, outputs, gram};
+    if (state.range(1) != 0) {
+      benchmark::DoNotOptimize(sparse_gpt(layer, 0.8));
+      continue;
+    }
+    ObsLayer solver({&layer, 1}, obs_options(inputs, outputs, 0.05));
+    solver.prune(sparsity_rule(0.8));
+    benchmark::DoNotOptimize(solver.weights());
+  }
+}
+
 void FloatToHalf(benchmark::State& state) {
   const std::vector<float> x = values(kLarge);
   std::vector<uint16_t> bits(x.size());
@@ -182,6 +204,7 @@ BENCHMARK(KMeans)->Args({16, 0})->Args({256, 0})->Args({256, 1})->Unit(benchmark
 BENCHMARK(AssignCodes);
 BENCHMARK(PruneMagnitude);
 BENCHMARK(FactorizeWeight)->Arg(1024)->Arg(4096)->Unit(benchmark::kMillisecond);
+BENCHMARK(PruneLayer)->Args({4096, 1})->Args({4096, 0})->Unit(benchmark::kMillisecond);
 BENCHMARK(FloatToHalf);
 
 }  // namespace
