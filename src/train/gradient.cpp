@@ -158,63 +158,86 @@ std::map<std::string, at::Tensor> GradientMaker::mean_statistics(const std::vect
   return result;
 }
 
-Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
-                                const Values* teacher) const {
-  // Each value is made of its leaves once; shards see the value, and the sum of their gradients
-  // goes back to the leaves.
-  const auto& parameters = student_.parameters().parameters;
-  std::vector<std::vector<at::Tensor>> leaves;
-  std::vector<at::Tensor> made, plain;
-  for (const auto& parameter : parameters) {
-    leaves.emplace_back();
-    for (const at::Tensor& leaf : parameter->leaves()) leaves.back().push_back(with_gradient(leaf));
-    made.push_back(parameter->value(leaves.back()));
-    plain.push_back(made.back().detach());
+/// Each value, made of its leaves once: shards see the value, and the sum of their gradients goes
+/// back.
+GradientMaker::Made GradientMaker::make_values() const {
+  Made result;
+  for (const auto& parameter : student_.parameters().parameters) {
+    auto& leaves = result.leaves.emplace_back();
+    for (const at::Tensor& leaf : parameter->leaves()) leaves.push_back(with_gradient(leaf));
+    result.values.push_back(parameter->value(leaves));
+    result.plain.push_back(result.values.back().detach());
   }
-  std::vector<Batch> batches = make_shards(indices, step);
-  double rows = 0;
-  for (const Batch& batch : batches) rows += static_cast<double>(rows_of(batch));
-  std::vector<Shard> shards(batches.size());
-  const uint64_t key = support::random_bits(support::random_bits(task_.seed, 0xd0), step);
-  parallel_for(0, static_cast<int64_t>(shards.size()), 1, [&](int64_t at, int64_t) {
-    const auto i = static_cast<size_t>(at);
-    Execution execution;
-    execution.training = true;
-    execution.batch_statistics = task_.update_batch_norm;
-    execution.learn_scales = task_.quantizers.enabled && task_.quantizers.learn_scales;
-    execution.generator = at::make_generator<at::CPUGeneratorImpl>(support::random_bits(key, i));
-    shards[i] = run_shard(batches[i], plain, rows, execution, teacher);
-    batches[i] = {};
-  });
-  Gradient result;
-  for (const Shard& shard : shards) result.loss += shard.loss;
-  std::vector<at::Tensor> sums(shards.front().gradients.size());
+  return result;
+}
+
+void GradientMaker::add_up(std::span<Shard> shards, std::vector<at::Tensor>& sums) {
+  sums.resize(shards.front().gradients.size());
   parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t at, int64_t) {
     const auto i = static_cast<size_t>(at);
     for (Shard& shard : shards) {
       at::Tensor& gradient = shard.gradients[i];
       if (!gradient.defined()) continue;
-      // Detached from the shard's own gradient of the loss by grad(): nobody else reads it.
+      // A copy, because the gradients of two values may be one tensor.
       sums[i] = sums[i].defined() ? sums[i].add_(gradient) : gradient.contiguous().clone();
       gradient.reset();
     }
   });
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    result.values.push_back(sums[i]);
-    const bool is_leaf = leaves[i].size() == 1 && made[i].is_same(leaves[i][0]);
-    std::vector<at::Tensor> back;
-    if (is_leaf) {
-      back = {sums[i]};
-    } else if (sums[i].defined() && made[i].requires_grad()) {
-      back = torch::autograd::grad({made[i]}, leaves[i], {sums[i]}, false, false,
+}
+
+/// From values to leaves, in the order of the optimizer's.
+std::vector<at::Tensor> GradientMaker::to_leaves(const Made& made,
+                                                 const std::vector<at::Tensor>& sums) {
+  std::vector<at::Tensor> result;
+  for (size_t i = 0; i < made.values.size(); ++i) {
+    const auto& leaves = made.leaves[i];
+    std::vector<at::Tensor> back(leaves.size());
+    if (leaves.size() == 1 && made.values[i].is_same(leaves[0])) {
+      back[0] = sums[i];
+    } else if (sums[i].defined() && made.values[i].requires_grad()) {
+      back = torch::autograd::grad({made.values[i]}, leaves, {sums[i]}, false, false,
                                    /*allow_unused=*/true);
-    } else {
-      back.resize(leaves[i].size());
     }
-    result.leaves.insert(result.leaves.end(), back.begin(), back.end());
+    result.insert(result.end(), back.begin(), back.end());
   }
-  result.leaves.insert(result.leaves.end(),
-                       sums.begin() + static_cast<std::ptrdiff_t>(parameters.size()), sums.end());
+  result.insert(result.end(), sums.begin() + static_cast<std::ptrdiff_t>(made.values.size()),
+                sums.end());
+  return result;
+}
+
+Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
+                                const Values* teacher) const {
+  const Made made = make_values();
+  std::vector<Batch> batches = make_shards(indices, step);
+  double rows = 0;
+  for (const Batch& batch : batches) rows += static_cast<double>(rows_of(batch));
+  std::vector<Shard> shards(batches.size());
+  std::vector<at::Tensor> sums;
+  const uint64_t key = support::random_bits(support::random_bits(task_.seed, 0xd0), step);
+  // As many at a time as there are threads: no more than that many gradients of all weights are
+  // held. The order of the sum is the same.
+  const auto wave = static_cast<size_t>(thread_count());
+  for (size_t first = 0; first < shards.size(); first += wave) {
+    const size_t last = std::min(first + wave, shards.size());
+    parallel_for(
+        static_cast<int64_t>(first), static_cast<int64_t>(last), 1, [&](int64_t at, int64_t) {
+          const auto i = static_cast<size_t>(at);
+          Execution execution;
+          execution.training = true;
+          execution.batch_statistics = task_.update_batch_norm;
+          execution.learn_scales = task_.quantizers.enabled && task_.quantizers.learn_scales;
+          execution.generator =
+              at::make_generator<at::CPUGeneratorImpl>(support::random_bits(key, i));
+          shards[i] = run_shard(batches[i], made.plain, rows, execution, teacher);
+          batches[i] = {};
+        });
+    add_up(std::span(shards).subspan(first, last - first), sums);
+  }
+  Gradient result;
+  for (const Shard& shard : shards) result.loss += shard.loss;
+  result.values.assign(sums.begin(),
+                       sums.begin() + static_cast<std::ptrdiff_t>(made.values.size()));
+  result.leaves = to_leaves(made, sums);
   result.statistics = mean_statistics(shards);
   return result;
 }

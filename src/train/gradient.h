@@ -51,6 +51,10 @@ class GradientMaker {
     std::map<std::string, at::Tensor> statistics;
     double rows = 0;
   };
+  struct Made {
+    std::vector<std::vector<at::Tensor>> leaves;  ///< of each parameter, asking for gradients
+    std::vector<at::Tensor> values, plain;        ///< made of them; without a way back
+  };
   std::unique_ptr<Loss> open_loss() const;
   Batch make_batch(std::span<const size_t> indices, std::optional<uint64_t> number) const;
   std::vector<Batch> make_shards(std::span<const size_t> indices, std::optional<size_t> step) const;
@@ -58,6 +62,9 @@ class GradientMaker {
   void run_prefix(Batch& batch) const;
   Shard run_shard(Batch& batch, const std::vector<at::Tensor>& values, double rows,
                   Execution& execution, const Values* teacher) const;
+  Made make_values() const;
+  static void add_up(std::span<Shard> shards, std::vector<at::Tensor>& sums);
+  static std::vector<at::Tensor> to_leaves(const Made& made, const std::vector<at::Tensor>& sums);
   static std::map<std::string, at::Tensor> mean_statistics(const std::vector<Shard>& shards);
 
   const TrainingTask& task_;
