@@ -186,7 +186,13 @@ std::string describe(const TrainingTask& task) {
   const auto& d = task.distill;
   text += fmt::format("|{}|{}|{}|{}|{}", d.temperature, d.weight, d.feature_weight, d.self,
                       d.self_every);
-  for (const Teacher& teacher : d.teachers) text += fmt::format("|{}", teacher.weight);
+  for (const Teacher& teacher : d.teachers) {
+    text += fmt::format("|{}", teacher.weight);
+    // What a teacher says of a sample stands for what it is.
+    for (const Tensor& output : teacher.run(task.data->feeds(0, 1))) {
+      text += support::hash128(output.bytes()).hex();
+    }
+  }
   for (const auto& pair : d.features) text += fmt::format("|{}={}", pair.student, pair.teacher);
   if (task.prune) {
     const auto& p = *task.prune;
@@ -196,6 +202,7 @@ std::string describe(const TrainingTask& task) {
   }
   const auto& q = task.quantizers;
   text += fmt::format("|{}|{}", q.enabled, q.learn_scales);
+  text += fmt::format("|{}", fmt::join(q.pairs, ","));
   for (const auto& [name, limit] : q.limits) text += fmt::format("|{}:{}", name, limit);
   for (const auto& [name, value] : q.start)
     text += fmt::format("|{}:{}", name, support::hash128(value.bytes()).hex());

@@ -36,7 +36,8 @@ struct TrainingState {
 struct TrainingIdentity {
   std::string model, data, options;
 };
-/// Everything of a task but threads, callbacks and the checkpoint itself. Reads the data.
+/// Everything of a task but threads, judge, prefix and the checkpoint itself. Reads the data and
+/// asks the teachers for one sample.
 TrainingIdentity identify(const Model& model, const TrainingTask& task);
 
 /// Replaces the file at once when it is whole. Throws kRuntime.

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "mcompress/error.h"
+#include "support/file.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/gradient.h"
@@ -146,6 +147,7 @@ void Loop::save() const {
 TrainingResult Loop::run() {
   std::optional<TrainingState> before;
   if (!task_.checkpoint.empty()) {
+    support::require_writable(task_.checkpoint, true);
     identity_ = identify(model_, task_);
     before = load_checkpoint(task_.checkpoint, identity_);
   }

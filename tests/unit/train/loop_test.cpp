@@ -302,6 +302,49 @@ TEST(Training, ResumedTrainingGivesTheSameBytes) {
   }
 }
 
+TEST(Training, CheckpointsAreRefusedBeforeTheWork) {
+  auto task = task_for(lines(), 1);
+  const support::TemporaryFile file(".ckpt");
+  task.checkpoint = file.path() / "missing" / "x.ckpt";
+  size_t steps = 0;
+  task.progress = [&](const TrainingProgress&) { ++steps; };
+  Model model = linear();
+  error_of([&] { train(model, task); });
+  EXPECT_EQ(steps, 0U);
+
+  // Another teacher is another training.
+  task.checkpoint = file.path();
+  float factor = 1;
+  task.distill.teachers.push_back({.run = [&](const Feeds& batch) {
+    auto y = batch[0].tensor.to_float();
+    for (float& v : y) v *= factor;
+    return std::vector<Tensor>{Tensor::from(batch[0].tensor.shape(), y)};
+  }});
+  train(model = linear(), task);
+  factor = 2;
+  EXPECT_TRUE(
+      contains(error_of([&] { train(model = linear(), task); }).message(), "other options"));
+}
+
+TEST(Training, TheBestSoFarTeaches) {
+  // In the second round the loss is that of another target.
+  Model model = linear();
+  auto task = task_for(lines(), 2);
+  task.judge = [](const Model&) { return 0.0; };  // the start stays the best
+  task.distill.self = true;
+  task.distill.weight = 1;
+  task.rate.schedule = RateSchedule::kConstant;
+  const auto alone = [&] {
+    Model copy = linear();
+    auto plain = task;
+    plain.distill.self = false;
+    return train(copy, plain).epochs.back().loss;
+  }();
+  const auto taught = train(model, task);
+  EXPECT_EQ(taught.best_epoch, 0);
+  EXPECT_NE(taught.epochs.back().loss, alone);
+}
+
 TEST(Training, InterruptKeepsWhatThereIs) {
   auto task = task_for(lines(), 6);
   task.progress = [](const TrainingProgress& now) {
