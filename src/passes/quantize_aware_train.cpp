@@ -195,10 +195,10 @@ class QuantizeAwareTrain final : public Pass {
     options_.describe(o);
   }
 
-  std::string check_options() const override { return options_.check(); }
+  std::string check_options() const override { return learning().check(); }
 
   bool run(Model& model, PassContext& context) override {
-    if (!training::can_train(options_, context)) return false;
+    if (!training::can_train(learning(), context)) return false;
     const std::vector<QuantizedLayer> before = quantized_layers(model);
     std::map<std::string, int64_t> limits;
     std::optional<Model> floats;
@@ -216,6 +216,13 @@ class QuantizeAwareTrain final : public Pass {
   }
 
  private:
+  /// Who names teachers does not mean the input model as well.
+  training::TrainingOptions learning() const {
+    training::TrainingOptions options = options_;
+    if (!options.teachers.empty() && options.teacher == "input") options.teacher = "none";
+    return options;
+  }
+
   /// Scales per channel take the factors of a batch normalization in; as a layer of its own it
   /// would stay a float layer between integers.
   static bool fold_batch_norms(Model& model, PassContext& context) {
@@ -228,7 +235,7 @@ class QuantizeAwareTrain final : public Pass {
 
   /// As quantize-static, without recovery: training is what recovers. Fills in `limits` by layer.
   bool quantize(Model& model, PassContext& context, std::map<std::string, int64_t>& limits) const {
-    const auto found = quantization::find_candidates(model, context);
+    const auto found = quantization::find_candidates(model, context, select_layers(model, context));
     const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
       return quantization::make_plan(model, found.types, found.units, costs, in_float,
@@ -304,7 +311,7 @@ class QuantizeAwareTrain final : public Pass {
       context.warn("no layer is quantized: training goes on in float");
     }
     training::PreparedTask prepared =
-        training::prepare(options_, model, selected(model, context), context, integers);
+        training::prepare(learning(), model, selected(model, context), context, integers);
     prepared.task.quantizers = std::move(quantizers);
     const bool changed = training::train(model, prepared.task, context);
     for (const QuantizedLayer& one : quantized) {

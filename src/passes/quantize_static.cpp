@@ -125,7 +125,7 @@ class QuantizeStatic final : public Pass {
           "left out: there is no calibration data; give some with --data calibration=FILE");
       return false;
     }
-    const quantization::Candidates found = quantization::find_candidates(model, context);
+    const quantization::Candidates found = quantization::find_candidates(model, context, select_layers(model, context));
     bool changed = found.opset_raised;
     const ValueTypes& types = found.types;
     const auto& units = found.units;

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "mcompress/pass.h"
-
 namespace mcompress::quantization {
 namespace {
 
@@ -40,14 +38,12 @@ void warn_of_input(Model& model, PassContext& context) {
 
 }  // namespace
 
-Candidates find_candidates(Model& model, PassContext& context) {
-  const std::vector<Layer> selected = select_layers(model, context);
+Candidates find_candidates(Model& model, PassContext& context, std::vector<Layer> selected) {
   Candidates result;
   result.opset_raised = raise_opset(model, context);
   result.types = context.sample_types(model);
-  result.units =
-      find_units(model, result.types,
-                 result.opset_raised ? select_again(model, context) : selected, result.refused);
+  if (result.opset_raised) selected = select_again(model, context);
+  result.units = find_units(model, result.types, selected, result.refused);
   // Where layers are named, what is no layer may go with them; matrices of two computed values are
   // as much as layers and were not named.
   if (!context.selection().only().empty()) {

@@ -17,8 +17,8 @@ struct Candidates {
   std::vector<RefusedLayer> refused;  ///< recorded as skipped
 };
 
-/// Raises the opset to what scales per channel need, and looks for units among the layers that
-/// `only` and `skip` leave. Warns of nodes that compute with integers already and of few samples.
-Candidates find_candidates(Model& model, PassContext& context);
+/// Raises the opset to what scales per channel need, and looks for units among `selected`, the layers
+/// that `only` and `skip` leave. Warns of nodes that compute with integers already and of few samples.
+Candidates find_candidates(Model& model, PassContext& context, std::vector<Layer> selected);
 
 }  // namespace mcompress::quantization
