@@ -72,18 +72,6 @@ Model layered_model(int64_t opset) {
   return test::parse_model(text, opset);
 }
 
-// Biases that keep all values of a channel above 0.
-Model biased_model() {
-  return test::parse_model(R"(
-    g (float[N,3,4,4] x) => (float[N,2,4,4] y)
-    <float[2,3,1,1] A = {0.1, 0.2, -0.1, 0.2, 0.1, 0.1}, float[2] a = {50.0, 80.0},
-     float[2,2,1,1] B = {1.0, -2.0, 0.5, 3.0}> {
-      c = Conv(x, A, a)
-      r = Relu(c)
-      y = Conv(r, B)
-    })");
-}
-
 // Channels of very different ranges in front of an activation that needs the true values.
 Model gated_model() {
   return test::parse_model(R"(
@@ -96,6 +84,48 @@ Model gated_model() {
       m = Mul(c, s)
       y = Conv(m, B)
     })");
+}
+
+// Biases that keep all values of a channel above 0.
+Model biased_model() {
+  return test::parse_model(R"(
+    g (float[N,3,4,4] x) => (float[N,2,4,4] y)
+    <float[2,3,1,1] A = {0.1, 0.2, -0.1, 0.2, 0.1, 0.1}, float[2] a = {50.0, 80.0},
+     float[2,2,1,1] B = {1.0, -2.0, 0.5, 3.0}> {
+      c = Conv(x, A, a)
+      r = Relu(c)
+      y = Conv(r, B)
+    })");
+}
+
+// An image network with all that training treats in its own way, and a second output.
+Model trained_model() {
+  const std::string text = fmt::format(
+      "g (float[N,1,4,4] x) => (float[N,3] y, float[N,3] z) <{}, {}, {},\n"
+      "  float[4] gain = {{1, 0.5, 2, 1}}, float[4] shift = {{0.1, 0, -0.1, 0.2}},\n"
+      "  float[4] mean = {{0, 0.1, 0.2, -0.1}}, float[4] var = {{1, 2, 0.5, 1}}> {{\n"
+      "  c = Conv<pads = [1, 1, 1, 1]>(x, w1)\n"
+      "  n = BatchNormalization(c, gain, shift, mean, var)\n"
+      "  r = Relu(n)\n"
+      "  f = Flatten(r)\n"
+      "  y = MatMul(f, w2)\n"
+      "  z = MatMul(f, w3)\n"
+      "}}",
+      constant("w1", "4,1,3,3", 36, 1), constant("w2", "64,3", 192, 2),
+      constant("w3", "64,3", 192, 3));
+  return test::parse_model(text);
+}
+
+/// Rows of 16 numbers and a class.
+std::string labelled_rows() {
+  std::mt19937 random(5);
+  std::string text;
+  for (int row = 0; row < 24; ++row) {
+    for (int k = 0; k < 16; ++k)
+      text += fmt::format("{:.3f},", static_cast<double>(random() % 2001) / 1000 - 1);
+    text += fmt::format("{}\n", random() % 3);
+  }
+  return text;
 }
 
 // Two feed-forward parts with hidden units in another order, and a product with a weight transposed.
@@ -126,6 +156,11 @@ class RecipeKeys : public testing::CliTest {
     twin_model().save(path("twins.onnx"), {.overwrite = true});
     gated_model().save(path("gated.onnx"), {.overwrite = true});
     biased_model().save(path("biased.onnx"), {.overwrite = true});
+    Model trained = trained_model();
+    trained.save(path("trained.onnx"), {.overwrite = true});
+    trained.graph().set_constant(trained.graph().find("mean"), Tensor(DataType::kFloat, {4}));
+    trained.save(path("other.onnx"), {.overwrite = true});
+    testing::write_bytes(path("rows.csv"), labelled_rows());
   }
 
   static std::shared_ptr<RuntimeService> runtime() {
@@ -176,12 +211,99 @@ struct OptionCase {
   std::string data = kData;
 };
 
+constexpr const char* kTraining = "data: {training: {random: {count: 12, seed: 3}}}\n";
+constexpr const char* kLabelled = "data: {training: {csv: rows.csv, header: no}}\n";
+constexpr const char* kJudged =
+    "data: {training: {random: {count: 12, seed: 3}}, validation: {random: {count: 12, seed: 3}}}\n";
+
+/// Two short trainings of a pruned model, by its input or by labels.
+OptionCase trained(const std::string& a, const std::string& b, const char* data = kTraining) {
+  const auto steps = [&](const std::string& options) {
+    std::string all = options;
+    const auto unless_given = [&](const std::string& key, const std::string& value) {
+      if (options.find(key + ":") == options.npos) all += ", " + key + ": " + value;
+    };
+    unless_given("batch", "4");
+    unless_given("learning-rate", "0.02");
+    if (data != kLabelled) unless_given("teacher", "input");
+    return fmt::format("prune-magnitude: {{sparsity: 0.3}}, fine-tune: {{{}}}", all);
+  };
+  return {steps(a), steps(b), "trained.onnx", "encode: false\n", data};
+}
+
+/// Two short quantization-aware trainings.
+OptionCase quantize_aware(const std::string& a, const std::string& b) {
+  const auto steps = [](const std::string& options) {
+    return fmt::format(
+        "quantize-aware-train: {{batch: 4, steps: 2, learning-rate: 0.02, {}}}", options);
+  };
+  return {steps(a), steps(b), "trained.onnx", "encode: false\n", kTraining};
+}
+
+/// quantize-aware-train has the options of fine-tune but for pruning, and some of quantize-static.
+std::map<std::string, OptionCase> with_quantize_aware(std::map<std::string, OptionCase> cases) {
+  const std::string from = "fine-tune: {", to = "quantize-aware-train: {where: everywhere, ";
+  const auto replace = [&](std::string text) {
+    return text.replace(text.find(from), from.size(), to);
+  };
+  std::map<std::string, OptionCase> more;
+  for (const auto& [key, one] : cases) {
+    if (!key.starts_with("fine-tune.") || key.starts_with("fine-tune.prune-")) continue;
+    OptionCase copy = one;
+    copy.first = replace(one.first);
+    copy.second = replace(one.second);
+    more["quantize-aware-train" + key.substr(key.find('.'))] = copy;
+  }
+  const std::string all = "where: everywhere, ";
+  more["quantize-aware-train.teacher"] =
+      trained("steps: 3, teacher: none", "steps: 3, teacher: input", kLabelled);
+  for (auto* const text : {&more["quantize-aware-train.teacher"].first,
+                           &more["quantize-aware-train.teacher"].second}) {
+    *text = replace(*text);
+  }
+  // Of a model that came quantized nothing is folded.
+  auto& norm = more["quantize-aware-train.batch-norm"];
+  for (auto* const text : {&norm.first, &norm.second}) {
+    const std::string step = "quantize-aware-train: {";
+    *text = text->replace(text->find(step), step.size(),
+                          "quantize-static: {where: everywhere, effort: quick}, " + step);
+  }
+  // Of few images the share of right answers goes up and down.
+  const auto patient = [](int epochs) {
+    return fmt::format(
+        "quantize-aware-train: {{where: everywhere, teacher: none, epochs: 16, batch: 3, "
+        "learning-rate: 0.02, schedule: constant, patience: {}}}", epochs);
+  };
+  more["quantize-aware-train.patience"] = {
+      patient(0), patient(1), "trained.onnx", "encode: false\n",
+      "data: {training: {csv: rows.csv, header: no}, validation: {csv: rows.csv, header: no}}\n"};
+  more["quantize-aware-train.freeze"] = quantize_aware(all + "freeze: []", all + "freeze: [w1_q]");
+  more["quantize-aware-train.weights"] = quantize_aware(all + "weights: 8", all + "weights: 4");
+  more["quantize-aware-train.keep-8-bits"] =
+      quantize_aware(all + "weights: 4", all + "weights: 4, keep-8-bits: [first]");
+  more["quantize-aware-train.scales"] =
+      quantize_aware(all + "scales: learned", all + "scales: fixed");
+  more["quantize-aware-train.where"] = quantize_aware("where: pays", "where: everywhere");
+  more["quantize-aware-train.method"] =
+      quantize_aware(all + "method: min-max", all + "method: percentile, percentile: 80");
+  more["quantize-aware-train.percentile"] =
+      quantize_aware(all + "method: percentile, percentile: 99",
+                     all + "method: percentile, percentile: 80");
+  more["quantize-aware-train.rounding"] = quantize_aware(all + "weights: 4, rounding: nearest",
+                                                         all + "weights: 4, rounding: gptq");
+  more["quantize-aware-train.bias-correction"] =
+      quantize_aware(all + "weights: 4, bias-correction: false",
+                     all + "weights: 4, bias-correction: true");
+  cases.merge(more);
+  return cases;
+}
+
 /// By "pass.option".
 const std::map<std::string, OptionCase>& option_cases() {
   const auto step = [](const std::string& pass, const std::string& a, const std::string& b) {
     return OptionCase{fmt::format("{}: {{{}}}", pass, a), fmt::format("{}: {{{}}}", pass, b)};
   };
-  static const std::map<std::string, OptionCase> kCases{
+  static const std::map<std::string, OptionCase> kCases = with_quantize_aware({
       {"convert-float16.type", step("convert-float16", "type: float16", "type: bfloat16")},
       {"convert-float16.mode", step("convert-float16", "mode: weights", "mode: graph")},
       {"convert-float16.block",
@@ -227,6 +349,84 @@ const std::map<std::string, OptionCase>& option_cases() {
        step("factorize-weights", "rank: 4, fit: weights", "rank: 4, fit: outputs")},
       {"factorize-weights.multiple",
        step("factorize-weights", "energy: 0.5, multiple: 1", "energy: 0.5, multiple: 8")},
+      {"fine-tune.epochs", trained("epochs: 1", "epochs: 2")},
+      {"fine-tune.steps", trained("steps: 2", "steps: 3")},
+      {"fine-tune.batch", trained("epochs: 1", "epochs: 1, batch: 6")},
+      {"fine-tune.optimizer", trained("steps: 3, optimizer: adam", "steps: 3, optimizer: sgd")},
+      {"fine-tune.learning-rate", trained("steps: 3", "steps: 3, learning-rate: 0.01")},
+      {"fine-tune.momentum", trained("steps: 3, momentum: 0.5", "steps: 3, momentum: 0.9")},
+      {"fine-tune.beta2", trained("steps: 3, beta2: 0.5", "steps: 3, beta2: 0.99")},
+      {"fine-tune.weight-decay",
+       trained("steps: 3, weight-decay: 0", "steps: 3, weight-decay: 0.5")},
+      {"fine-tune.clip", trained("steps: 3, optimizer: sgd, clip: 0",
+                                 "steps: 3, optimizer: sgd, clip: 0.001")},
+      {"fine-tune.schedule", trained("steps: 3, schedule: cosine", "steps: 3, schedule: linear")},
+      {"fine-tune.warmup", trained("steps: 4, warmup: 0", "steps: 4, warmup: 0.5")},
+      {"fine-tune.rate-end", trained("steps: 3, rate-end: 0", "steps: 3, rate-end: 0.5")},
+      {"fine-tune.rate-every", trained("steps: 4, schedule: step, rate-every: 0.3",
+                                       "steps: 4, schedule: step, rate-every: 0.6")},
+      {"fine-tune.rate-factor", trained("steps: 4, schedule: step, rate-factor: 0.1",
+                                        "steps: 4, schedule: step, rate-factor: 0.5")},
+      {"fine-tune.loss",
+       trained("steps: 3, loss: cross-entropy", "steps: 3, loss: binary", kLabelled)},
+      {"fine-tune.output", trained("steps: 3, output: y", "steps: 3, output: z")},
+      {"fine-tune.label-smoothing", trained("steps: 3, label-smoothing: 0",
+                                            "steps: 3, label-smoothing: 0.3", kLabelled)},
+      {"fine-tune.shift", trained("steps: 3, shift: 0", "steps: 3, shift: 1")},
+      {"fine-tune.flip", trained("steps: 3, flip: false", "steps: 3, flip: true")},
+      {"fine-tune.crop", trained("steps: 3, crop: 0", "steps: 3, crop: 1")},
+      {"fine-tune.noise", trained("steps: 3, noise: 0", "steps: 3, noise: 0.3")},
+      {"fine-tune.augment-share", trained("steps: 3, noise: 0.3, augment-share: 1",
+                                          "steps: 3, noise: 0.3, augment-share: 0.2")},
+      {"fine-tune.mixup", trained("steps: 3, mixup: 0", "steps: 3, mixup: 1", kLabelled)},
+      {"fine-tune.teacher", trained("steps: 3", "steps: 3, teacher: input", kLabelled)},
+      {"fine-tune.teachers",
+       trained("steps: 3, teachers: [trained.onnx]",
+               "steps: 3, teachers: [trained.onnx, other.onnx]", kLabelled)},
+      {"fine-tune.teacher-weights",
+       trained("steps: 3, teachers: [trained.onnx, other.onnx], teacher-weights: [1, 1]",
+               "steps: 3, teachers: [trained.onnx, other.onnx], teacher-weights: [1, 0]",
+               kLabelled)},
+      {"fine-tune.temperature", trained("steps: 3, temperature: 1", "steps: 3, temperature: 8")},
+      {"fine-tune.soft-weight",
+       trained("steps: 3, teacher: input, soft-weight: 0.1",
+               "steps: 3, teacher: input, soft-weight: 0.9", kLabelled)},
+      {"fine-tune.self-every", trained("epochs: 3, teacher: self, self-every: 1",
+                                       "epochs: 3, teacher: self, self-every: 2", kLabelled)},
+      {"fine-tune.features", trained("steps: 3, features: []", "steps: 3, features: [r=r]")},
+      {"fine-tune.feature-weight", trained("steps: 3, features: [r=r], feature-weight: 1",
+                                           "steps: 3, features: [r=r], feature-weight: 9")},
+      {"fine-tune.freeze", trained("steps: 3, freeze: []", "steps: 3, freeze: [w1]")},
+      {"fine-tune.batch-norm",
+       trained("steps: 3, batch-norm: frozen", "steps: 3, batch-norm: update")},
+      // After worse epochs better ones follow, which who stops early does not see.
+      {"fine-tune.patience", trained("epochs: 12, learning-rate: 0.2, patience: 0",
+                                     "epochs: 12, learning-rate: 0.2, patience: 1", kJudged)},
+      // This file is none.
+      {"fine-tune.checkpoint", trained("steps: 3", "steps: 3, checkpoint: /proc/version")},
+      {"fine-tune.missing-data",
+       trained("steps: 3, missing-data: skip", "steps: 3, missing-data: fail", "")},
+      {"fine-tune.prune-sparsity", trained("steps: 9", "steps: 9, prune-sparsity: 0.6")},
+      {"fine-tune.prune-from",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-from: 0.3",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-from: 0.6")},
+      {"fine-tune.prune-curve",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-curve: cubic",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-curve: linear")},
+      {"fine-tune.prune-until",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-until: 0.3",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-until: 0.9")},
+      {"fine-tune.prune-every", trained("steps: 9, prune-sparsity: 0.6, prune-every: 1",
+                                        "steps: 9, prune-sparsity: 0.6, prune-every: 3")},
+      {"fine-tune.prune-scope",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-scope: local",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-scope: global")},
+      {"fine-tune.prune-score",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-score: magnitude",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-score: movement")},
+      {"fine-tune.prune-regrow",
+       trained("steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-regrow: 0",
+               "steps: 9, prune-every: 1, prune-sparsity: 0.6, prune-regrow: 0.5")},
       {"fold-affine.leftover", step("fold-affine", "leftover: keep", "leftover: depthwise")},
       {"fold-constants.max-growth",
        step("fold-constants", "max-growth: 0", "max-growth: 10000000")},
@@ -318,7 +518,7 @@ const std::map<std::string, OptionCase>& option_cases() {
         "tie-weights: {tolerance: 0.00001, align: false}", "twins.onnx"}},
       {"tie-weights.transposes",
        {"tie-weights: {transposes: true}", "tie-weights: {transposes: false}", "twins.onnx"}},
-  };
+  });
   return kCases;
 }
 
@@ -327,6 +527,16 @@ const std::map<std::string, OptionCase>& option_cases() {
 const std::set<std::string>& ways_to_the_same_end() {
   static const std::set<std::string> kOptions{"share-weights.method"};
   return kOptions;
+}
+
+/// Built with libtorch.
+bool has_trainer() {
+  try {
+    open_trainer();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::string recipe_of(const OptionCase& one, const std::string& steps) {
@@ -364,7 +574,9 @@ TEST_F(RecipeKeys, EveryOptionOfEveryPassHasACase) {
 }
 
 TEST_F(RecipeKeys, EveryOptionChangesTheOutput) {
+  const bool trains = has_trainer();
   for (const auto& [option, one] : option_cases()) {
+    if (one.model == "trained.onnx" && !trains) continue;
     SCOPED_TRACE(option);
     expect_effect(recipe_of(one, one.first), recipe_of(one, one.second), one.model);
   }
