@@ -28,6 +28,10 @@ if(TARGET mcompress_tool)
   set_target_properties(mcompress_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib}")
   install(TARGETS mcompress_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+# Opened when a recipe trains, from beside the library; a build without libtorch has none.
+if(TARGET mcompress_train_module)
+  install(TARGETS mcompress_train_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(FILES ${OnnxRuntime_LIBRARY} DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libonnxruntime.so.1)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/mcompress DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h")

@@ -102,7 +102,7 @@ class FineTune : public Pass {
     const bool changed = training::train(model, prepared.task, context);
     if (prepared.task.prune) keep_zeros(model, *prepared.task.prune, context);
     for (const Layer& layer : layers) {
-      if (is_trained(prepared, layer.weight.name()))
+      if (changed && is_trained(prepared, layer.weight.name()))
         context.decided(layer, {.method = "fine-tuned", .detail = ""});
     }
     return changed;

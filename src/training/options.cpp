@@ -18,8 +18,9 @@ void TrainingOptions::describe(OptionSet& o) {
   o.add("patience", patience,
         "Epochs without a better metric after which training ends; 0: all are run")
       .at_least(0);
-  o.add_file("checkpoint", checkpoint,
-             "File to which each epoch is saved, and from which an interrupted training goes on");
+  o.add("checkpoint", checkpoint,
+        "File, from the current folder, to which each epoch is saved, and from which a training that "
+        "was stopped goes on");
   o.add("missing-data", skip_without, {{"fail", false}, {"skip", true}},
         "Without training data or without the trainer: an error, or leave the step out and say so");
 }

@@ -21,6 +21,20 @@ file(REMOVE_RECURSE ${WORK_DIR}/installed ${prefix} ${consumer_build})
 run(COMMAND ${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${WORK_DIR}/installed)
 file(RENAME ${WORK_DIR}/installed ${prefix})
 
+# The trainer is found where it was installed to, in a build that has one.
+function(train_a_little)
+  if(NOT EXISTS ${BUILD_DIR}/lib/libmcompress-train.so)
+    return()
+  endif()
+  cmake_path(GET MODEL PARENT_PATH example)
+  file(WRITE ${WORK_DIR}/train.yaml "data:
+  training: {idx: {images: ${example}/data/train-1000-images-idx3-ubyte.gz}, limit: 64}
+steps:
+  - fine-tune: {steps: 2, batch: 16}
+")
+  run(COMMAND ${program} run ${MODEL} -r ${WORK_DIR}/train.yaml -o ${WORK_DIR}/trained.onnx --force)
+endfunction()
+
 set(program ${prefix}/${BINDIR}/mcompress)
 if(EXISTS ${program})
   run(COMMAND ${program} --help OUTPUT help)
@@ -29,6 +43,7 @@ if(EXISTS ${program})
   endif()
   if(EXISTS ${MODEL})
     run(COMMAND ${program} inspect ${MODEL})
+    train_a_little()
   endif()
 endif()
 

@@ -36,8 +36,9 @@ struct CliResult {
 };
 
 struct CliOptions {
-  int signal = 0;  ///< sent after `signal_after`
+  int signal = 0;  ///< sent after `signal_after`, and not before the file `signal_when` is there
   std::chrono::milliseconds signal_after{0};
+  std::filesystem::path signal_when = {};
   std::string out_file = {};  ///< standard output goes here instead
 };
 
@@ -90,6 +91,14 @@ class CliTest : public ::testing::Test {
     if (failure != 0) return result;
     if (options.signal != 0) {
       std::this_thread::sleep_for(options.signal_after);
+      constexpr int kPolls = 6000;
+      for (int i = 0; i < kPolls && !options.signal_when.empty(); ++i) {
+        if (std::filesystem::exists(options.signal_when)) break;
+        siginfo_t ended{};
+        waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT);
+        if (ended.si_pid == child) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
       kill(child, options.signal);
     }
     const auto signalled = options.signal != 0 ? std::chrono::steady_clock::now() : started;
