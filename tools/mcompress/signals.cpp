@@ -15,6 +15,12 @@
 namespace mcompress::tool {
 namespace {
 
+pthread_t waiting_thread;
+
+/// Libraries make threads before main can block anything there (OpenBLAS does): a signal that one
+/// of them gets goes on to the thread that waits for it.
+void pass_on(int signal) { pthread_kill(waiting_thread, signal); }
+
 constexpr timespec kPatience{0, 900'000'000};
 
 void wait_for_signals(sigset_t signals) {
@@ -43,7 +49,18 @@ void start_signal_thread() {
   sigaddset(&signals, SIGTERM);
   // Threads inherit the mask, so that no other one gets them.
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::thread(wait_for_signals, signals).detach();
+  std::thread waiting(wait_for_signals, signals);
+  waiting_thread = waiting.native_handle();
+  waiting.detach();
+  struct sigaction action = {};
+  action.sa_handler = pass_on;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGINT, SIGTERM}) {
+    struct sigaction before = {};
+    // What was started in the background by a script ignores Ctrl-C, and goes on doing so.
+    if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    sigaction(signal, &action, nullptr);
+  }
 }
 
 }  // namespace mcompress::tool
