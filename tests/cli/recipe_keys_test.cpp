@@ -214,7 +214,7 @@ struct OptionCase {
 constexpr const char* kTraining = "data: {training: {random: {count: 12, seed: 3}}}\n";
 constexpr const char* kLabelled = "data: {training: {csv: rows.csv, header: no}}\n";
 constexpr const char* kJudged =
-    "data: {training: {random: {count: 12, seed: 3}}, validation: {random: {count: 12, seed: 3}}}\n";
+    "data: {training: {csv: rows.csv, header: no}, validation: {csv: rows.csv, header: no}}\n";
 
 /// Two short trainings of a pruned model, by its input or by labels.
 OptionCase trained(const std::string& a, const std::string& b, const char* data = kTraining) {
@@ -225,7 +225,7 @@ OptionCase trained(const std::string& a, const std::string& b, const char* data 
     };
     unless_given("batch", "4");
     unless_given("learning-rate", "0.02");
-    if (data != kLabelled) unless_given("teacher", "input");
+    if (data != kLabelled && data != kJudged) unless_given("teacher", "input");
     return fmt::format("prune-magnitude: {{sparsity: 0.3}}, fine-tune: {{{}}}", all);
   };
   return {steps(a), steps(b), "trained.onnx", "encode: false\n", data};
@@ -400,8 +400,9 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"fine-tune.batch-norm",
        trained("steps: 3, batch-norm: frozen", "steps: 3, batch-norm: update")},
       // After worse epochs better ones follow, which who stops early does not see.
-      {"fine-tune.patience", trained("epochs: 12, learning-rate: 0.2, patience: 0",
-                                     "epochs: 12, learning-rate: 0.2, patience: 1", kJudged)},
+      {"fine-tune.patience",
+       trained("epochs: 20, schedule: constant, patience: 0",
+               "epochs: 20, schedule: constant, patience: 1", kJudged)},
       // This file is none.
       {"fine-tune.checkpoint", trained("steps: 3", "steps: 3, checkpoint: /proc/version")},
       {"fine-tune.missing-data",
