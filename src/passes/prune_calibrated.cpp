@@ -351,12 +351,15 @@ class PruneCalibrated : public LayerPass {
     std::erase_if(curves, [](const PruningCurve& c) { return c.options.empty(); });
     std::erase_if(layers, [&](const Layer& l) { return refused_.count(l.output) != 0; });
     if (layers.empty()) return;
-    const std::vector<double> weights = quantization::output_noise(model, context, layers);
+    const auto noise = quantization::output_noise(model, context, layers);
     double own_bits = 0;
     std::vector<std::vector<numerics::BudgetOption>> units;
     for (size_t i = 0; i < layers.size(); ++i) {
       units.push_back(curves[i].options);
-      for (numerics::BudgetOption& option : units.back()) option.loss *= weights[i];
+      // Outputs about a large mean hide what matters in them: squares compare, shares of energy do not.
+      const bool known = budget_.empty() && noise[i].of_square > 0;
+      const double weight = known ? noise[i].of_square * curves[i].energy : noise[i].relative;
+      for (numerics::BudgetOption& option : units.back()) option.loss *= weight;
       own_bits += static_cast<double>(layers[i].weight_count()) *
                   static_cast<double>(data_type_bits(editor_.read(layers[i]).type()));
     }

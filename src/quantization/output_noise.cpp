@@ -34,12 +34,19 @@ std::map<std::string, Values> run(const Model& model, PassContext& context,
   return result;
 }
 
-/// Squared difference over squared distance from the mean; negative where there is nothing to compare.
-double relative_error(const Values& before, const Values& after) {
+/// Squared difference over squared distance from the mean, and for an element; negative where there
+/// is nothing to compare.
+struct Difference {
+  double relative = -1, of_element = -1;
+};
+
+Difference difference(const Values& before, const Values& after) {
   double error = 0, energy = 0;
-  if (before.size() != after.size()) return -1;
+  size_t count = 0;
+  if (before.size() != after.size()) return {};
   for (size_t s = 0; s < before.size(); ++s) {
-    if (before[s].size() != after[s].size() || before[s].empty()) return -1;
+    if (before[s].size() != after[s].size() || before[s].empty()) return {};
+    count += before[s].size();
     double mean = 0;
     for (const float v : before[s]) mean += v / static_cast<double>(before[s].size());
     for (size_t i = 0; i < before[s].size(); ++i) {
@@ -47,7 +54,8 @@ double relative_error(const Values& before, const Values& after) {
       energy += std::pow(before[s][i] - mean, 2);
     }
   }
-  return energy > 0 && std::isfinite(error) ? error / energy : -1;
+  if (!(energy > 0) || !std::isfinite(error)) return {};
+  return {error / energy, error / static_cast<double>(count)};
 }
 
 /// A copy in which the layer has lost its smallest weights.
@@ -72,15 +80,15 @@ Model without_smallest(const Model& model, const std::string& output) {
 
 }  // namespace
 
-std::vector<double> output_noise(const Model& model, PassContext& context,
-                                 std::span<const Layer> layers) {
+std::vector<OutputNoise> output_noise(const Model& model, PassContext& context,
+                                      std::span<const Layer> layers) {
   std::vector<std::string> outputs;
   for (const ValueInfo& info : model.graph().outputs()) outputs.push_back(info.name);
   const std::map<std::string, Values> before = run(model, context, outputs);
-  std::vector<double> result;
+  std::vector<OutputNoise> result;
   for (const Layer& layer : layers) {
     check_interrupt();
-    double share = 1;
+    OutputNoise noise;
     const std::map<std::string, Values> own = run(model, context, {layer.output});
     std::vector<std::string> watched = outputs;
     if (std::find(outputs.begin(), outputs.end(), layer.output) == outputs.end()) {
@@ -89,13 +97,18 @@ std::vector<double> output_noise(const Model& model, PassContext& context,
     const auto after = run(without_smallest(model, layer.output), context, watched);
     const auto error_of = [&](const std::map<std::string, Values>& from, const std::string& name) {
       const auto a = from.find(name), b = after.find(name);
-      return a == from.end() || b == after.end() ? -1.0 : relative_error(a->second, b->second);
+      return a == from.end() || b == after.end() ? Difference() : difference(a->second, b->second);
     };
-    const double of_layer = error_of(own, layer.output);
+    const Difference of_layer = error_of(own, layer.output);
     double of_model = 0;
-    for (const std::string& name : outputs) of_model = std::max(of_model, error_of(before, name));
-    if (of_layer > 0 && of_model > 0) share = of_model / of_layer;
-    result.push_back(share);
+    for (const std::string& name : outputs) {
+      of_model = std::max(of_model, error_of(before, name).relative);
+    }
+    if (of_layer.relative > 0 && of_model > 0) {
+      noise.relative = of_model / of_layer.relative;
+      noise.of_square = of_model / of_layer.of_element;
+    }
+    result.push_back(noise);
   }
   return result;
 }

@@ -36,6 +36,7 @@ PruningCurve pruning_curve(const LayerFit& fit, int64_t count, std::span<const i
   const double energy = solver.energy();
   const int64_t outputs = sample.problems.front().outputs;
   PruningCurve curve;
+  curve.energy = energy / static_cast<double>(outputs * fit.groups());
   for (const double step : kSteps) {
     const double sparsity = capped_sparsity(count, step);
     if (sparsity > 0) solver.prune(numerics::sparsity_rule(sparsity));

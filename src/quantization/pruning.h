@@ -21,6 +21,7 @@ struct PruningTarget {
 struct PruningCurve {
   std::vector<numerics::BudgetOption> options;
   std::vector<PruningTarget> targets;
+  double energy = 0;  ///< mean square of an element of the layer's output, without what a bias takes up
 };
 
 enum class PruningCost { kStoredBits, kWeights };
