@@ -9,6 +9,7 @@
 
 #include "support/parallel_for.h"
 #include "support/random_bits.h"
+#include "train/flush_denormals.h"
 #include "train/tensors.h"
 
 namespace mcompress::train {
@@ -174,6 +175,7 @@ GradientMaker::Made GradientMaker::make_values() const {
 void GradientMaker::add_up(std::span<Shard> shards, std::vector<at::Tensor>& sums) {
   sums.resize(shards.front().gradients.size());
   parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t at, int64_t) {
+    const FlushDenormals flush;
     const auto i = static_cast<size_t>(at);
     for (Shard& shard : shards) {
       at::Tensor& gradient = shard.gradients[i];
@@ -221,6 +223,7 @@ Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
     const size_t last = std::min(first + wave, shards.size());
     parallel_for(
         static_cast<int64_t>(first), static_cast<int64_t>(last), 1, [&](int64_t at, int64_t) {
+          const FlushDenormals flush;
           const auto i = static_cast<size_t>(at);
           Execution execution;
           execution.training = true;

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "support/parallel_for.h"
+#include "train/flush_denormals.h"
 
 namespace mcompress::train {
 namespace {
@@ -58,6 +59,7 @@ double norm_of(std::span<const at::Tensor> gradients) {
     AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "norm_of", [&] {
       const auto* const data = gradient.data_ptr<scalar_t>();
       parallel_for(0, count, kGrain, [&](int64_t first, int64_t last) {
+        const FlushDenormals flush;
         parts[static_cast<size_t>(first / kGrain)] = squares(data + first, last - first);
       });
     });
@@ -121,6 +123,7 @@ double Optimizer::step(std::span<const at::Tensor> gradients, double rate) {
       const auto* const g = plain[i].data_ptr<scalar_t>();
       const auto value = [](double number) { return static_cast<scalar_t>(number); };
       parallel_for(0, leaves_[i].numel(), kGrain, [&](int64_t first, int64_t last) {
+        const FlushDenormals flush;
         if (options_.kind == OptimizerKind::kSgd) {
           momentum(w + first, m + first, g + first, last - first, value(rate),
                    value(options_.momentum), value(decay), value(scale));
