@@ -40,7 +40,7 @@ struct RateOptions {
 
 /// Changes of the first input of rank 4 [batch, channels, height, width], drawn for each sample anew.
 struct AugmentOptions {
-  int64_t shift = 0;     ///< at most so many pixels to each side, filled with zeros
+  int64_t shift = 0;     ///< at most so many pixels to each side, filled with the edge
   bool flip = false;     ///< left and right, every other sample
   int64_t crop = 0;      ///< padded by so many pixels, and a window of the old size cut out
   double noise = 0;      ///< standard deviation, as a share of the input's own

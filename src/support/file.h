@@ -66,7 +66,7 @@ class AtomicFile {
   /// Appends a range of another file without taking it through memory where the system can.
   void copy(const InputFile& source, uint64_t offset, uint64_t length);
   uint64_t position() const { return position_; }
-  /// Syncs and renames onto the target.
+  /// Renames onto the target, once on the disk: not so from 32 MiB on where no older file is there.
   void commit();
 
  private:
