@@ -356,9 +356,7 @@ class PruneCalibrated : public LayerPass {
     std::vector<std::vector<numerics::BudgetOption>> units;
     for (size_t i = 0; i < layers.size(); ++i) {
       units.push_back(curves[i].options);
-      // Outputs about a large mean hide what matters in them: squares compare, shares of energy do not.
-      const bool known = budget_.empty() && noise[i].of_square > 0;
-      const double weight = known ? noise[i].of_square * curves[i].energy : noise[i].relative;
+      const double weight = noise[i] > 0 ? noise[i] * curves[i].energy : 1;
       for (numerics::BudgetOption& option : units.back()) option.loss *= weight;
       own_bits += static_cast<double>(layers[i].weight_count()) *
                   static_cast<double>(data_type_bits(editor_.read(layers[i]).type()));

@@ -80,15 +80,14 @@ Model without_smallest(const Model& model, const std::string& output) {
 
 }  // namespace
 
-std::vector<OutputNoise> output_noise(const Model& model, PassContext& context,
-                                      std::span<const Layer> layers) {
+std::vector<double> output_noise(const Model& model, PassContext& context,
+                                 std::span<const Layer> layers) {
   std::vector<std::string> outputs;
   for (const ValueInfo& info : model.graph().outputs()) outputs.push_back(info.name);
   const std::map<std::string, Values> before = run(model, context, outputs);
-  std::vector<OutputNoise> result;
+  std::vector<double> result;
   for (const Layer& layer : layers) {
     check_interrupt();
-    OutputNoise noise;
     const std::map<std::string, Values> own = run(model, context, {layer.output});
     std::vector<std::string> watched = outputs;
     if (std::find(outputs.begin(), outputs.end(), layer.output) == outputs.end()) {
@@ -104,11 +103,8 @@ std::vector<OutputNoise> output_noise(const Model& model, PassContext& context,
     for (const std::string& name : outputs) {
       of_model = std::max(of_model, error_of(before, name).relative);
     }
-    if (of_layer.relative > 0 && of_model > 0) {
-      noise.relative = of_model / of_layer.relative;
-      noise.of_square = of_model / of_layer.of_element;
-    }
-    result.push_back(noise);
+    const bool told = of_layer.of_element > 0 && of_model > 0;
+    result.push_back(told ? of_model / of_layer.of_element : 0);
   }
   return result;
 }
