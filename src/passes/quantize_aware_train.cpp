@@ -31,6 +31,7 @@
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
+#include "passes/quantize_options.h"
 #include "quantization/candidates.h"
 #include "quantization/prepare.h"
 #include "training/task.h"
@@ -38,11 +39,8 @@
 namespace mcompress::passes {
 namespace {
 
-using quantization::Rounding;
 using quantization::Unit;
 using quantization::WeightBits;
-
-enum class Where { kPays, kEverywhere };
 
 constexpr int64_t kPairLimit = 64;  // codes within it obey the pair rule whatever their neighbours
 
@@ -130,6 +128,7 @@ int64_t limit_of(const Tensor& codes) {
 class QuantizeAwareTrain final : public Pass {
  public:
   QuantizeAwareTrain() {
+    integers_.how.rounding = quantization::Rounding::kMse;
     options_.optimizer.learning_rate = 2e-4;
     options_.teacher = "input";
   }
@@ -153,45 +152,19 @@ class QuantizeAwareTrain final : public Pass {
   bool acts_on_layers() const override { return true; }
   bool skips_without_data() const override { return options_.skip_without; }
   std::optional<double> stored_bits_per_weight() const override {
-    return quantization::stored_bits(bits_);
+    return quantization::stored_bits(integers_.how.bits);
   }
 
   void describe(OptionSet& o) override {
-    o.add(
-        "weights", bits_,
-        {{"8", WeightBits::k8},
-         {"4", WeightBits::k4},
-         {"3", WeightBits::k3},
-         {"2", WeightBits::k2},
-         {"ternary", WeightBits::kTernary},
-         {"binary", WeightBits::kBinary}},
+    add_weight_bits(
+        o, "weights", integers_.how.bits,
         "Bits of a weight; ternary: -1, 0 and 1, binary: -1 and 1, times a scale for each output");
     o.add("keep-8-bits", keep_8_bits_,
           "Layers whose weights have 8 bits all the same: names, first, last, op:Conv, depthwise");
     o.add("scales", learn_scales_, {{"learned", true}, {"fixed", false}},
           "Steps of weights and activations are trained, too, or stay what calibration says");
-    o.add("method", method_,
-          {{"mse", RangeMethod::kMse},
-           {"min-max", RangeMethod::kMinMax},
-           {"moving-average", RangeMethod::kMovingAverage},
-           {"percentile", RangeMethod::kPercentile},
-           {"entropy", RangeMethod::kEntropy},
-           {"auto", RangeMethod::kAuto}},
-          "How the range of an activation is chosen from its histogram at first");
-    o.add("percentile", percentile_,
-          "Part of all values within the range, in per cent, for method percentile")
-        .range(50, 100);
-    o.add("where", where_, {{"pays", Where::kPays}, {"everywhere", Where::kEverywhere}},
-          "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
-          "integer kernel");
-    o.add("rounding", rounding_,
-          {{"nearest", Rounding::kNearest},
-           {"mse", Rounding::kMse},
-           {"gptq", Rounding::kGptq},
-           {"adaptive", Rounding::kAdaptive}},
-          "How the integers of a weight are chosen at first");
-    o.add("bias-correction", bias_correction_,
-          "Take what rounding adds to the mean of an output out of the bias at first");
+    integers_.describe_ranges(o, " at first");
+    integers_.describe_layers(o, " at first");
     options_.describe(o);
   }
 
@@ -239,12 +212,9 @@ class QuantizeAwareTrain final : public Pass {
     const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
       return quantization::make_plan(model, found.types, found.units, costs, in_float,
-                                     where_ == Where::kPays);
+                                     integers_.only_what_pays);
     };
-    quantization::PrepareOptions how{.ranges = {.method = method_, .percentile = percentile_},
-                                     .rounding = rounding_,
-                                     .correct_bias = bias_correction_,
-                                     .bits = bits_};
+    quantization::PrepareOptions how = integers_.how;
     std::vector<Layer> layers;
     for (const Unit& unit : found.units) {
       if (quantization::is_layer(unit)) layers.push_back(unit.layer);
@@ -265,10 +235,10 @@ class QuantizeAwareTrain final : public Pass {
         context.skipped(unit.layer, "does not pay in 8 bits: trained in float");
         continue;
       }
-      const bool wide = bits_ == WeightBits::k8 || how.in_8_bits.contains(unit.layer.output);
-      limits[unit.layer.output] = wide                           ? 127
-                                  : bits_ == WeightBits::kBinary ? 0
-                                                                 : quantization::code_limit(bits_);
+      const bool wide = how.bits == WeightBits::k8 || how.in_8_bits.contains(unit.layer.output);
+      limits[unit.layer.output] = wide                              ? 127
+                                  : how.bits == WeightBits::kBinary ? 0
+                                                                    : quantization::code_limit(how.bits);
     }
     const int emitted = quantization::emit_plan(model, found.units, plan.in_int8, prepared.params,
                                                 prepared.weights);
@@ -348,14 +318,9 @@ class QuantizeAwareTrain final : public Pass {
     return result;
   }
 
-  WeightBits bits_ = WeightBits::k8;
+  IntegerOptions integers_;
   std::vector<std::string> keep_8_bits_;
   bool learn_scales_ = true;
-  RangeMethod method_ = RangeMethod::kMse;
-  double percentile_ = 99.99;
-  Where where_ = Where::kPays;
-  Rounding rounding_ = Rounding::kMse;
-  bool bias_correction_ = true;
   training::TrainingOptions options_;
 };
 

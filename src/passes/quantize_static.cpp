@@ -32,6 +32,7 @@
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
+#include "passes/quantize_options.h"
 #include "quantization/candidates.h"
 #include "quantization/prepare.h"
 #include "quantization/recovery.h"
@@ -42,12 +43,10 @@ namespace {
 using quantization::is_layer;
 using quantization::Plan;
 using quantization::Prepared;
-using quantization::Rounding;
 using quantization::Unit;
 
 constexpr int64_t kStoreOverhead = 400;  // bytes that Cast, Mul and their names take in the file
 
-enum class Where { kPays, kEverywhere };
 enum class Effort { kQuick, kNormal, kThorough };
 enum class MissingData { kFail, kSkip };
 
@@ -70,32 +69,13 @@ class QuantizeStatic final : public Pass {
   }
 
   void describe(OptionSet& o) override {
-    o.add("method", method_,
-          {{"mse", RangeMethod::kMse},
-           {"min-max", RangeMethod::kMinMax},
-           {"moving-average", RangeMethod::kMovingAverage},
-           {"percentile", RangeMethod::kPercentile},
-           {"entropy", RangeMethod::kEntropy},
-           {"auto", RangeMethod::kAuto}},
-          "How the range of an activation is chosen from its histogram; auto: each by the method "
-          "with the least error at the output of the layer that reads it");
-    o.add("percentile", percentile_,
-          "Part of all values within the range, in per cent, for method percentile")
-        .range(50, 100);
+    integers_.describe_ranges(
+        o,
+        "; auto: each by the method with the least error at the output of the layer that reads it");
     o.add_file("table", table_,
                "Ranges from a file of mcompress calibrate; what it does not have comes from the "
                "calibration data, if there is some");
-    o.add("where", where_, {{"pays", Where::kPays}, {"everywhere", Where::kEverywhere}},
-          "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
-          "integer kernel");
-    o.add("rounding", rounding_,
-          {{"nearest", Rounding::kNearest},
-           {"mse", Rounding::kMse},
-           {"gptq", Rounding::kGptq},
-           {"adaptive", Rounding::kAdaptive}},
-          "How the integers of a weight are chosen");
-    o.add("bias-correction", bias_correction_,
-          "Take what rounding adds to the mean of an output out of the bias");
+    integers_.describe_layers(o, "");
     o.add("tolerance", tolerance_,
           "Points of the metric that may be lost before layers go back to float; without data to "
           "judge by, ten times the damage to the outputs: divergence of probabilities, or noise "
@@ -125,23 +105,22 @@ class QuantizeStatic final : public Pass {
           "left out: there is no calibration data; give some with --data calibration=FILE");
       return false;
     }
-    const quantization::Candidates found = quantization::find_candidates(model, context, select_layers(model, context));
+    const quantization::Candidates found =
+        quantization::find_candidates(model, context, select_layers(model, context));
     bool changed = found.opset_raised;
     const ValueTypes& types = found.types;
     const auto& units = found.units;
     const auto& refused = found.refused;
     const quantization::CostModel costs(context.target(), context.costs());
     const auto plan_with = [&](const std::set<std::string>& in_float) {
-      return quantization::make_plan(model, types, units, costs, in_float, where_ == Where::kPays);
+      return quantization::make_plan(model, types, units, costs, in_float,
+                                     integers_.only_what_pays);
     };
     // What goes back to float later takes others along, never the other way: only this much is to
     // be watched.
     const Plan widest = plan_with({});
-    const quantization::PrepareOptions how{.ranges = {.method = method_, .percentile = percentile_},
-                                           .rounding = rounding_,
-                                           .correct_bias = bias_correction_};
-    Prepared prepared = quantization::prepare(model, context, units, widest, how);
-    const quantization::Recovered chosen = choose(model, context, units, plan_with, prepared, how);
+    Prepared prepared = quantization::prepare(model, context, units, widest, integers_.how);
+    const quantization::Recovered chosen = choose(model, context, units, plan_with, prepared);
     report_decisions(context, units, widest, chosen, costs, prepared);
     const auto leftover = store_candidates(units, chosen.plan, refused);
     const int emitted = quantization::emit_plan(model, units, chosen.plan.in_int8, prepared.params,
@@ -162,8 +141,7 @@ class QuantizeStatic final : public Pass {
   /// What runs in 8 bits: all that pays, or as much of it as is inside the tolerance.
   quantization::Recovered choose(Model& model, PassContext& context, const std::vector<Unit>& units,
                                  const std::function<Plan(const std::set<std::string>&)>& plan_with,
-                                 Prepared& prepared,
-                                 const quantization::PrepareOptions& how) const {
+                                 Prepared& prepared) const {
     quantization::Recovered chosen;
     chosen.plan = plan_with(prepared.unobserved);
     const auto& in_int8 = chosen.plan.in_int8;
@@ -172,7 +150,7 @@ class QuantizeStatic final : public Pass {
     if (effort_ == Effort::kQuick || !any || !context.calibration().has_data()) return chosen;
     quantization::CandidateJudge judge(model, context, tolerance_);
     chosen = quantization::recover(model, context, units, plan_with, prepared, judge,
-                                   {.passes = passes_of(effort_), .prepare = how});
+                                   {.passes = passes_of(effort_), .prepare = integers_.how});
     chosen.story = fmt::format("all that pays in 8 bits: {}; what is left of it: {}",
                                judge.describe(chosen.first), judge.describe(chosen.last));
     context.count("candidates judged", chosen.judged);
@@ -243,12 +221,8 @@ class QuantizeStatic final : public Pass {
     return layers;
   }
 
-  RangeMethod method_ = RangeMethod::kMse;
-  double percentile_ = 99.99;
+  IntegerOptions integers_;
   std::string table_;
-  Where where_ = Where::kPays;
-  Rounding rounding_ = Rounding::kNearest;
-  bool bias_correction_ = true;
   double tolerance_ = 0.5;
   Effort effort_ = Effort::kNormal;
   MissingData missing_data_ = MissingData::kFail;

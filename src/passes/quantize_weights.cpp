@@ -34,6 +34,7 @@
 #include "forms/rows.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
+#include "passes/quantize_options.h"
 #include "quantization/fused_products.h"
 #include "quantization/weight_only.h"
 
@@ -72,14 +73,8 @@ class QuantizeWeights : public LayerPass {
     return info;
   }
   void describe(OptionSet& o) override {
-    o.add("bits", options_.bits,
-          {{"8", WeightBits::k8},
-           {"4", WeightBits::k4},
-           {"3", WeightBits::k3},
-           {"2", WeightBits::k2},
-           {"ternary", WeightBits::kTernary},
-           {"binary", WeightBits::kBinary}},
-          "Width of the stored integers; ternary: -1, 0, 1; binary: -1, 1");
+    add_weight_bits(o, "bits", options_.bits,
+                    "Width of the stored integers; ternary: -1, 0, 1; binary: -1, 1");
     o.add("block-size", block_,
           "Inputs of one output that share a scale, a power of two from 16 to 256; 0: all of them; "
           "auto: 64 for 4, 3 and 2 bits, else 0",
