@@ -8,6 +8,7 @@
 #include "mcompress/interrupt.h"
 #include "mcompress/metric.h"
 #include "support/interrupt.h"
+#include "tests/support/fake_trainer.h"
 #include "tests/support/pass_test.h"
 #include "tests/support/training_data.h"
 
@@ -17,28 +18,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-/// Keeps the task, and does to the model what the test says.
-class FakeTrainer final : public Trainer {
- public:
-  std::string version() const override { return "fake"; }
-  TrainingCheck check(const Model&, const std::string&) override { return check_; }
-  TrainingResult train(Model& model, const TrainingTask& task) override {
-    task_ = task;
-    return on_train_ ? on_train_(model, task) : TrainingResult{};
-  }
-  std::vector<Tensor> run(const Model&, const Feeds&, const std::vector<std::string>&) override {
-    return {};
-  }
-
-  TrainingCheck check_{.obstacles = {},
-                       .fed = {"x"},
-                       .has_prefix = false,
-                       .frozen = {},
-                       .parameters = {"a", "b", "w"}};
-  TrainingTask task_;
-  std::function<TrainingResult(Model&, const TrainingTask&)> on_train_;
-};
 
 /// Two layers, two classes.
 Model small_model() {
@@ -84,7 +63,8 @@ class FineTune : public testing::Test {
     return path.string();
   }
 
-  std::shared_ptr<FakeTrainer> trainer_ = std::make_shared<FakeTrainer>();
+  std::shared_ptr<FakeTrainer> trainer_ =
+      std::make_shared<FakeTrainer>(std::vector<std::string>{"a", "b", "w"});
   Model input_ = small_model();
   Model model_ = small_model();
   PassContext::Services services_;

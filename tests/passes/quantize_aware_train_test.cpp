@@ -10,6 +10,7 @@
 #include "mcompress/trainer.h"
 #include "numerics/pair_rule.h"
 #include "opset/service.h"
+#include "tests/support/fake_trainer.h"
 #include "tests/support/pass_test.h"
 #include "tests/support/training_data.h"
 
@@ -20,33 +21,6 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-/// Keeps the task and the model it was given, and moves one code.
-class FakeTrainer final : public Trainer {
- public:
-  std::string version() const override { return "fake"; }
-  TrainingCheck check(const Model&, const std::string&) override { return check_; }
-  TrainingResult train(Model& model, const TrainingTask& task) override {
-    task_ = task;
-    given_ = model.clone();
-    if (!moved_.empty()) {
-      const ValueRef codes = model.graph().find(moved_);
-      Tensor changed = *codes.constant();
-      changed.mutate_as<int8_t>()[0] = 1;
-      model.graph().set_constant(codes, changed);
-    }
-    return {};
-  }
-  std::vector<Tensor> run(const Model&, const Feeds&, const std::vector<std::string>&) override {
-    return {};
-  }
-
-  TrainingCheck check_{
-      .obstacles = {}, .fed = {"x"}, .has_prefix = false, .frozen = {}, .parameters = {}};
-  TrainingTask task_;
-  std::optional<Model> given_;
-  std::string moved_;
-};
 
 std::string numbers(size_t count, double scale) {
   std::string text;
@@ -203,7 +177,12 @@ TEST_F(QuantizeAwareTrain, AQuantizedModelIsTrainedAsItIs) {
   PassContext used = context();
   run_pass("quantize-static", model_, {{"where", "everywhere"}, {"effort", "quick"}}, &used);
   const Tensor codes = constant("a_q");
-  trainer_->moved_ = "a_q";
+  trainer_->on_train_ = [](Model& model, const TrainingTask&) {
+    Tensor moved = *model.graph().find("a_q").constant();
+    moved.mutate_as<int8_t>()[0] = 1;
+    model.graph().set_constant(model.graph().find("a_q"), moved);
+    return TrainingResult{};
+  };
   run_pass("quantize-aware-train", model_, {}, &used);
   // The floats that were quantized are known from the step before.
   EXPECT_THAT(names(trainer_->task_.quantizers.start), Contains("a_q"));
