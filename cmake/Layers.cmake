@@ -53,7 +53,7 @@ set(MCOMPRESS_LAYER_RULES
   "public trainer.h services"
   "public pass_context.h services"
   "public config_value.h services"
-  "public options.h pass"
+  "public options.h services"
   "public pass.h pass"
   "public recipe.h plans"
   "public report.h plans"

@@ -31,8 +31,8 @@
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
-#include "passes/quantize_options.h"
 #include "quantization/candidates.h"
+#include "quantization/options.h"
 #include "quantization/prepare.h"
 #include "training/task.h"
 
@@ -156,7 +156,7 @@ class QuantizeAwareTrain final : public Pass {
   }
 
   void describe(OptionSet& o) override {
-    add_weight_bits(
+    quantization::add_weight_bits(
         o, "weights", integers_.how.bits,
         "Bits of a weight; ternary: -1, 0 and 1, binary: -1 and 1, times a scale for each output");
     o.add("keep-8-bits", keep_8_bits_,
@@ -318,7 +318,7 @@ class QuantizeAwareTrain final : public Pass {
     return result;
   }
 
-  IntegerOptions integers_;
+  quantization::IntegerOptions integers_;
   std::vector<std::string> keep_8_bits_;
   bool learn_scales_ = true;
   training::TrainingOptions options_;

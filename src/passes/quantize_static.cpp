@@ -32,8 +32,8 @@
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
-#include "passes/quantize_options.h"
 #include "quantization/candidates.h"
+#include "quantization/options.h"
 #include "quantization/prepare.h"
 #include "quantization/recovery.h"
 
@@ -221,7 +221,7 @@ class QuantizeStatic final : public Pass {
     return layers;
   }
 
-  IntegerOptions integers_;
+  quantization::IntegerOptions integers_;
   std::string table_;
   double tolerance_ = 0.5;
   Effort effort_ = Effort::kNormal;

@@ -34,8 +34,8 @@
 #include "forms/rows.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
-#include "passes/quantize_options.h"
 #include "quantization/fused_products.h"
+#include "quantization/options.h"
 #include "quantization/weight_only.h"
 
 namespace mcompress::passes {
@@ -73,7 +73,7 @@ class QuantizeWeights : public LayerPass {
     return info;
   }
   void describe(OptionSet& o) override {
-    add_weight_bits(o, "bits", options_.bits,
+    quantization::add_weight_bits(o, "bits", options_.bits,
                     "Width of the stored integers; ternary: -1, 0, 1; binary: -1, 1");
     o.add("block-size", block_,
           "Inputs of one output that share a scale, a power of two from 16 to 256; 0: all of them; "

@@ -9,12 +9,11 @@
 #include "quantization/prepare.h"
 #include "quantization/weight_only.h"
 
-namespace mcompress::passes {
+namespace mcompress::quantization {
 
 /// Widths that a weight can have.
-inline void add_weight_bits(OptionSet& o, std::string name, quantization::WeightBits& bits,
+inline void add_weight_bits(OptionSet& o, std::string name, WeightBits& bits,
                             std::string description) {
-  using quantization::WeightBits;
   o.add(std::move(name), bits,
         {{"8", WeightBits::k8},
          {"4", WeightBits::k4},
@@ -28,7 +27,7 @@ inline void add_weight_bits(OptionSet& o, std::string name, quantization::Weight
 /// What steps that compute in 8 bits have in common: ranges of activations, which layers, and how
 /// weights are rounded. A pass changes the defaults that do not suit it before it describes them.
 struct IntegerOptions {
-  quantization::PrepareOptions how;
+  PrepareOptions how;
   bool only_what_pays = true;
 
   /// `method` and `percentile`; `more` ends the description of the first.
@@ -48,7 +47,6 @@ struct IntegerOptions {
 
   /// `where`, `rounding` and `bias-correction`; `more` ends the descriptions of the last two.
   void describe_layers(OptionSet& o, const std::string& more) {
-    using quantization::Rounding;
     o.add("where", only_what_pays, {{"pays", true}, {"everywhere", false}},
           "Layers that are cheaper in 8 bits by the costs of the target, or all that have an "
           "integer kernel");
@@ -63,4 +61,4 @@ struct IntegerOptions {
   }
 };
 
-}  // namespace mcompress::passes
+}  // namespace mcompress::quantization
