@@ -344,7 +344,8 @@ bool Binder::prepare_option(const StepSpec& step, const OptionInfo& info, Config
   }
   if (!is_curve(value)) return false;
   const bool whole = info.type == OptionInfo::Type::kInt;
-  if (!whole && info.type != OptionInfo::Type::kNumber) {
+  const bool list = info.type == OptionInfo::Type::kNumberList;
+  if (!whole && !list && info.type != OptionInfo::Type::kNumber) {
     report(value.where,
            fmt::format("{}: '{}' is a curve, which only a number can be", step.pass, info.name));
     return true;
@@ -381,6 +382,13 @@ bool Binder::check_curve(const StepSpec& step, const std::string& option,
   for (const char* end : {"from", "to"}) {
     if (value.find(end) == nullptr)
       report(value.where, fmt::format("{}: the curve has no '{}'", owner, end));
+  }
+  const ConfigValue* const from = value.find("from");
+  const ConfigValue* const to = value.find("to");
+  if (from != nullptr && to != nullptr && from->kind == Kind::kList && to->kind == Kind::kList &&
+      from->list.size() != to->list.size()) {
+    report(value.where, fmt::format("{}: the curve goes from {} numbers to {}", owner,
+                                    from->list.size(), to->list.size()));
   }
   return problems_.size() == before;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <string_view>
+
 #include "mcompress/recipe.h"
 
 namespace mcompress {
@@ -10,8 +13,11 @@ namespace mcompress {
 inline constexpr std::string_view kWholeMark = " whole";
 
 /// True for {from: a, to: b, curve: linear | cubic | exponential}: a number that changes over the
-/// rounds of a `repeat`.
+/// rounds of a `repeat`. Of an option that takes a list, either end may be a list: each entry has a
+/// curve of its own, and one number at the other end is that of all.
 bool is_curve(const ConfigValue& value);
+/// Entries that both ends have; 0 where the curve is one number.
+size_t curve_length(const ConfigValue& curve);
 
 /// The step as it is in `round` (from 0) of `rounds`: every curve among its options replaced by a
 /// number. With t = round / (rounds - 1), 1 when there is one round only:

@@ -72,6 +72,8 @@ Json option_schema(const OptionInfo& info, bool in_repeat) {
   Json alternatives = Json::array({schema});
   if (numeric_type && !info.choices.empty()) alternatives.push_back({{"enum", info.choices}});
   if (numeric_type && in_repeat) alternatives.push_back(ref("curve"));
+  if (info.type == OptionInfo::Type::kNumberList && in_repeat)
+    alternatives.push_back(ref("curve-of-lists"));
   if (alternatives.size() > 1) schema = {{"anyOf", alternatives}};
   schema["description"] = info.description;
   if (!info.default_text.empty()) schema["$comment"] = "default: " + info.default_text;
@@ -216,10 +218,8 @@ Json data_schema() {
   return object(std::move(properties));
 }
 
-Json curve_schema() {
-  Json schema = object({{"from", {{"type", "number"}}},
-                        {"to", {{"type", "number"}}},
-                        {"curve", {{"enum", recipe::curve_names()}}}});
+Json curve_schema(const Json& end) {
+  Json schema = object({{"from", end}, {"to", end}, {"curve", {{"enum", recipe::curve_names()}}}});
   schema["required"] = {"from", "to"};
   return schema;
 }
@@ -250,7 +250,8 @@ std::string recipe_json_schema(const PassRegistry& passes) {
   schema["required"] = {"steps"};
   schema["$defs"] = {{"step", step_schema(passes, false)},
                      {"repeated-step", step_schema(passes, true)},
-                     {"curve", curve_schema()},
+                     {"curve", curve_schema({{"type", "number"}})},
+                     {"curve-of-lists", curve_schema(one_or_list({{"type", "number"}}))},
                      {"patterns", one_or_list({{"type", "string"}, {"minLength", 1}})},
                      {"limits", limits_schema()},
                      {"gate", gate_schema()},

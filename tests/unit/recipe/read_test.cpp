@@ -298,6 +298,11 @@ TEST_F(RecipeReader, CurvesAreForNumbersInsideRepeat) {
       ElementsAre(HasSubstr("'curve' is cubc, expected one of linear, cubic, exponential")));
   EXPECT_THAT(inside("granularity: {from: 0, to: 1}"),
               ElementsAre(HasSubstr("'granularity' is a curve, which only a number can be")));
+  EXPECT_THAT(inside("levels: {from: [1, 2], to: 9}"), IsEmpty());
+  EXPECT_THAT(inside("levels: {from: 1, to: -1}"), ElementsAre(HasSubstr("'levels' is -1")));
+  EXPECT_THAT(inside("levels: {from: [1, 2], to: [3, 4, 5]}"),
+              ElementsAre(HasSubstr("the curve goes from 2 numbers to 3")));
+  EXPECT_THAT(inside("sparsity: {from: [0, 0.1], to: 0.5}"), ElementsAre(HasSubstr("'sparsity'")));
   EXPECT_THAT(inside("bits: {from: 8, to: 2}"),
               ElementsAre(HasSubstr("in the last round: 2 bits cannot be symmetric")));
 }

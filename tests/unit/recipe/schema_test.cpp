@@ -39,7 +39,7 @@ steps:
   - fold-batch-norm:
   - repeat: 5
     steps:
-      - prune-magnitude: {sparsity: {from: 0.5, to: 0.92, curve: cubic}}
+      - prune-magnitude: {sparsity: {from: 0.5, to: 0.92, curve: cubic}, levels: {from: 1, to: [2, 3]}}
         skip: last
   - until: {metric-drop: "<= 1 pt"}
     max: 4

@@ -107,6 +107,22 @@ TEST(Curves, GiveTheEndsExactlyAndTheFormulaBetween) {
   EXPECT_THAT(values("bits: {from: 8, to: 3}", "bits", 4), ElementsAre(8, 6, 5, 3));
 }
 
+TEST(Curves, OfAListGoEntryByEntry) {
+  using ::testing::ElementsAre;
+  const StepSpec step = step_with("levels: {from: 1, to: [3, 9]}", 3);
+  const auto entries = [&](int round) {
+    std::vector<double> result;
+    const StepSpec resolved = resolve_curves(step, round, 3);
+    for (const ConfigValue& entry : resolved.options.find("levels")->list) {
+      result.push_back(std::stod(entry.scalar));
+    }
+    return result;
+  };
+  EXPECT_EQ(resolve_curves(step, 0, 3).options.find("levels")->scalar, "1");
+  EXPECT_THAT(entries(1), ElementsAre(2, 5));
+  EXPECT_THAT(entries(2), ElementsAre(3, 9));
+}
+
 TEST(Curves, LeaveOtherOptionsAlone) {
   const StepSpec step = step_with("sparsity: {from: 0.5, to: 0.9}, bits: 4", 3);
   EXPECT_EQ(resolve_curves(step, 1, 3).options.find("bits")->scalar, "4");
