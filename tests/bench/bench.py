@@ -73,6 +73,34 @@ def hits(outputs, labels):
                      for y, row in zip(outputs, labels.tolist())])
 
 
+def ctc_loss(probabilities, row, blank=0):
+    """-log of the probability of all ways to say the row (Graves 2006), in logarithms."""
+    log = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
+    states = [blank]
+    for label in row:
+        states += [label, blank]
+    states = np.array(states)
+    # From two states back, where no blank has to stand between equal labels.
+    jumps = np.zeros(len(states), bool)
+    jumps[2:] = (states[2:] != blank) & (states[2:] != states[:-2])
+    now = np.full(len(states), -np.inf)
+    now[:2] = log[0, states[:2]]
+    for at in log[1:]:
+        one = np.concatenate([[-np.inf], now[:-1]])
+        two = np.where(jumps, np.concatenate([[-np.inf, -np.inf], now])[:len(states)], -np.inf)
+        now = np.logaddexp(np.logaddexp(now, one), two) + at[states]
+    return -np.logaddexp.reduce(now[-2:])
+
+
+def losses(outputs, labels):
+    """Per sample: cross-entropy of class scores, or CTC of rows of probabilities (labels padded with -1)."""
+    if labels.ndim == 1:
+        scores = [y.reshape(-1).astype(np.float64) for y in outputs]
+        return np.array([np.logaddexp.reduce(y) - y[label] for y, label in zip(scores, labels)])
+    return np.array([ctc_loss(y.reshape(-1, y.shape[-1]), [k for k in row if k >= 0])
+                     for y, row in zip(outputs, labels.tolist())])
+
+
 def paired_drop(before, after):
     """Points lost, and half of the 95 % interval of that, over the same samples."""
     lost = 100 * (before - after)
