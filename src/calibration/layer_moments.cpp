@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <map>
 
+#include "analysis/layer_rows.h"
 #include "calibration/collect.h"
-#include "calibration/layer_rows.h"
 #include "numerics/moments.h"
 #include "numerics/quantize_simd.h"
 
 namespace mcompress::calibration {
 namespace {
+
+using analysis::LayerRows;
 
 /// A layer whose moments are being summed.
 struct Summed {

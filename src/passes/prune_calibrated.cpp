@@ -18,6 +18,10 @@
 // layer does to the model's outputs, and set against the bits of the smallest stored form. scope:
 // global does the same with the number of weights that stay.
 //
+// inputs: compressed fits each layer on what the layers above it give once they are compressed, to the
+// output that it had before, so that it makes up for their errors, too (cross moments: Li et al.,
+// GPTAQ, arXiv 2504.02692).
+//
 // Refuses: quantized weights, weights that unselected nodes read too, layers that are no matrix
 // (embeddings, recurrent, stacks), values in subgraphs, NaN, N:M with fewer than M channels.
 #include <algorithm>
@@ -49,6 +53,7 @@ using quantization::PruningTarget;
 
 enum class Method { kObs, kSparseGpt, kWanda };
 enum class Scope { kLocal, kGlobal };
+enum class Inputs { kOriginal, kCompressed };
 enum class MissingData { kFail, kSkip };
 
 /// Part of a budget that is left for what the estimate misses.
@@ -101,6 +106,9 @@ class PruneCalibrated : public LayerPass {
     o.add("missing-data", missing_data_,
           {{"fail", MissingData::kFail}, {"skip", MissingData::kSkip}},
           "Without calibration data: an error, or leave the step out and say so");
+    o.add("inputs", inputs_, {{"original", Inputs::kOriginal}, {"compressed", Inputs::kCompressed}},
+          "Fit each layer on what it reads in the model as it was, or behind compressed layers, whose "
+          "errors it then makes up for; that runs some samples twice a layer");
     o.add("damping", damping_, "Added to the diagonal of X^T X, as a part of its mean").range(0, 1);
   }
   bool skips_without_data() const override { return missing_data_ == MissingData::kSkip; }
@@ -149,10 +157,15 @@ class PruneCalibrated : public LayerPass {
       }
     }
     if (!budget_.empty() || scope_ == Scope::kGlobal) choose_targets(model, context, layers);
+    if (inputs_ == Inputs::kCompressed) {
+      for (const Layer& layer : layers) in_order_.insert(layer.output);
+      before_ = model.clone();
+      return;
+    }
     const auto reasons = context.calibration().moments(
         model, layers, [&](size_t i, std::span<const LayerMoments> groups) {
           try {
-            solve(layers[i], groups);
+            solve(layers[i], LayerFit(layers[i], editor_.read(layers[i]), groups));
           } catch (const Unsupported& refusal) {
             refused_[layers[i].output] = refusal.reason();
           }
@@ -171,6 +184,7 @@ class PruneCalibrated : public LayerPass {
     if (const auto why = refused_.find(layer.output); why != refused_.end()) {
       throw Unsupported(why->second);
     }
+    if (in_order_.count(layer.output) != 0) solve_in_order(layer, context);
     const auto found = solutions_.find(layer.output);
     if (found == solutions_.end()) throw Unsupported("it shares its weight with a layer that is left alone");
     const Solution& solution = found->second;
@@ -250,8 +264,16 @@ class PruneCalibrated : public LayerPass {
     return numerics::n_of_m_rule(fit.inputs(), fit.outputs(), taps, n_of_m_->n, n_of_m_->m);
   }
 
-  void solve(const Layer& layer, std::span<const LayerMoments> groups) {
-    const LayerFit fit(layer, editor_.read(layer), groups);
+  /// inputs: compressed.
+  void solve_in_order(const Layer& layer, PassContext& context) {
+    const quantization::PairedMoments pairs = quantization::paired_moments(
+        *before_, layer.node.graph().model(), layer, context.calibration());
+    LayerFit fit(layer, editor_.read(layer), pairs.changed);
+    if (method_ != Method::kWanda) fit.aim_at_outputs_before(pairs, damping_);
+    solve(layer, fit);
+  }
+
+  void solve(const Layer& layer, const LayerFit& fit) {
     const PruningTarget target = target_of(layer);
     Solution solution;
     solution.values = target.values;
@@ -392,10 +414,13 @@ class PruneCalibrated : public LayerPass {
   MissingData missing_data_ = MissingData::kFail;
   std::optional<double> codebook_ = 0;
   int bits_ = 0;
+  Inputs inputs_ = Inputs::kCompressed;
   double damping_ = 0.05;
 
   std::optional<KeptOf> n_of_m_;
   analysis::WeightEditor editor_;
+  std::optional<Model> before_;
+  std::set<std::string> in_order_;  ///< outputs of layers that are solved when their turn comes
   std::map<std::string, std::string> refused_;  ///< by output, with the reason
   std::map<std::string, PruningTarget> targets_;
   std::map<std::string, Solution> solutions_;

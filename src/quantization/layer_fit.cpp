@@ -8,6 +8,7 @@
 #include "analysis/weight_editor.h"
 #include "forms/chain.h"
 #include "numerics/kmeans.h"
+#include "numerics/linear_algebra.h"
 
 namespace mcompress::quantization {
 namespace {
@@ -57,12 +58,41 @@ LayerFit::LayerFit(const Layer& layer, const Tensor& weight, std::span<const Lay
       diagonal = std::max(diagonal, 0.0);
     }
   }
+  before_means_ = means_;
+}
+
+// Least squares: (H + lambda) target = cross W + lambda W, with lambda as the solvers add it.
+void LayerFit::aim_at_outputs_before(const PairedMoments& pairs, double damping) {
+  before_means_ = pairs.before_means;
+  const int64_t n = inputs(), columns = outputs();
+  for (int64_t g = 0; g < groups(); ++g) {
+    std::vector<double> gram = grams_[to_size(g)], cross = pairs.cross[to_size(g)];
+    double mean = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      mean += gram[to_size(i * (n + 1))] / static_cast<double>(n);
+      for (int64_t j = 0; centred_ && j < n; ++j) {
+        cross[to_size(i * n + j)] -= means_[to_size(g)][to_size(i)] * before_means_[to_size(g)][to_size(j)];
+      }
+    }
+    const double lambda = std::max(damping, 1e-9) * (mean > 0 ? mean : 1);
+    for (int64_t i = 0; i < n; ++i) {
+      gram[to_size(i * (n + 1))] += lambda;
+      cross[to_size(i * (n + 1))] += lambda;
+    }
+    const std::span<const float> own = matrix_.group(g);
+    std::vector<double> target(own.size());
+    numerics::multiply(cross, numerics::to_double(own), n, n, columns, target);
+    const bool solved = numerics::solve_positive(gram, n, target, columns);
+    targets_.push_back(solved ? numerics::to_float(target) : std::vector<float>(own.begin(), own.end()));
+  }
 }
 
 std::vector<numerics::LayerProblem> LayerFit::problems() const {
   std::vector<numerics::LayerProblem> result;
   for (int64_t g = 0; g < groups(); ++g) {
-    result.push_back({matrix_.group(g), inputs(), outputs(), grams_[to_size(g)]});
+    const std::span<const float> weights =
+        targets_.empty() ? matrix_.group(g) : std::span<const float>(targets_[to_size(g)]);
+    result.push_back({weights, inputs(), outputs(), grams_[to_size(g)]});
   }
   return result;
 }
@@ -97,8 +127,9 @@ std::vector<float> LayerFit::bias_shift(std::span<const float> changed) const {
     const size_t start = to_size(g * inputs() * outputs());
     std::vector<double> sums(to_size(outputs()), 0.0);
     for (size_t at = 0; at < before.size(); ++at) {
-      const double change = static_cast<double>(before[at]) - changed[start + at];
-      sums[at % sums.size()] += change * means_[to_size(g)][at / sums.size()];
+      const size_t input = at / sums.size();
+      sums[at % sums.size()] += before[at] * before_means_[to_size(g)][input] -
+                                changed[start + at] * means_[to_size(g)][input];
     }
     for (const double sum : sums) shift.push_back(static_cast<float>(sum));
   }

@@ -11,6 +11,7 @@
 #include "mcompress/pass_context.h"
 #include "numerics/gptq.h"
 #include "numerics/obs_solver.h"
+#include "quantization/paired_moments.h"
 
 namespace mcompress::quantization {
 
@@ -20,6 +21,10 @@ class LayerFit {
  public:
   /// Throws Unsupported where the weight is no matrix, is empty or not finite.
   LayerFit(const Layer& layer, const Tensor& weight, std::span<const LayerMoments> groups);
+
+  /// From moments of `pairs.changed`: problems() then ask for the outputs that the layer had before the
+  /// layers above it changed, |X_before W - X changed|^2 + damping |W - changed|^2, by another W.
+  void aim_at_outputs_before(const PairedMoments& pairs, double damping);
 
   int64_t groups() const { return matrix_.groups(); }
   int64_t inputs() const { return matrix_.inputs(); }
@@ -47,7 +52,8 @@ class LayerFit {
   DataType type_;
   Shape shape_;
   analysis::LayerMatrix matrix_;
-  std::vector<std::vector<double>> grams_, means_;
+  std::vector<std::vector<double>> grams_, means_, before_means_;
+  std::vector<std::vector<float>> targets_;  ///< empty: the layer's own weights
   bool centred_ = false;
 };
 

@@ -444,6 +444,7 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"prune-calibrated.missing-data",
        {"prune-calibrated: {missing-data: skip}", "prune-calibrated: {missing-data: fail}", "m.onnx",
         "encode: false\n", ""}},
+      {"prune-calibrated.inputs", step("prune-calibrated", "inputs: original", "inputs: compressed")},
       {"prune-calibrated.damping", step("prune-calibrated", "damping: 0.01", "damping: 0.5")},
       {"prune-magnitude.sparsity", step("prune-magnitude", "sparsity: 0.25", "sparsity: 0.75")},
       {"prune-magnitude.scope", step("prune-magnitude", "scope: local", "scope: global")},

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "forms/stored_form.h"
+#include "tests/support/output_error.h"
 #include "tests/support/pass_test.h"
 #include "tests/support/storings.h"
 
@@ -171,6 +172,16 @@ TEST(PruneCalibrated, ASparsityOfAllLayersIsSharedOut) {
                 product = zeros_of(solved.model, "mw");
   EXPECT_NEAR(static_cast<double>(conv + gemm + product), 0.6 * (144 + 512 + 192), 2);
   EXPECT_NE(conv, std::lround(0.6 * 144));
+}
+
+TEST(PruneCalibrated, LayersMakeUpForTheOnesBeforeThem) {
+  for (const char* sparsity : {"0.5", "0.7"}) {
+    const Solved alone(Options{{"sparsity", sparsity}, {"inputs", "original"}});
+    const Solved behind(Options{{"sparsity", sparsity}, {"inputs", "compressed"}});
+    EXPECT_LT(output_error(network(), behind.model), 0.9 * output_error(network(), alone.model));
+    // Nothing comes before the first layer.
+    EXPECT_EQ(zeros_of(behind.model, "cw"), zeros_of(alone.model, "cw"));
+  }
 }
 
 TEST(PruneCalibrated, WithoutDataItFailsOrIsLeftOut) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "calibration/layer_rows.h"
+#include "analysis/layer_rows.h"
 
 #include <gtest/gtest.h>
 
@@ -45,7 +45,7 @@ Products products(std::string text, const Shape& x_shape, const Shape& w_shape) 
   result.y = make_onnx_runtime()->open(model)->run({{"x", x}})[0];
   const auto layers = find_layers(model);
   EXPECT_EQ(layers.size(), 1U);
-  const calibration::LayerRows rows(layers[0]);
+  const analysis::LayerRows rows(layers[0]);
   EXPECT_EQ(rows.obstacle(), "");
   const analysis::LayerMatrix matrix(layers[0], weight);
   EXPECT_EQ(matrix.weight(), weight);
@@ -193,7 +193,7 @@ RandomConv random_conv(std::mt19937& engine) {
 
 /// The largest difference between X W + b and the output, over its largest magnitude.
 double worst_difference(const Layer& layer, const Tensor& x, const Tensor& y) {
-  const calibration::LayerRows rows(layer);
+  const analysis::LayerRows rows(layer);
   const std::vector<float> weight = layer.weight.constant()->to_float();
   const std::vector<float> bias = layer.bias.constant()->to_float();
   const analysis::LayerMatrix matrix(layer, weight);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "calibration/layer_rows.h"
+#include "analysis/layer_rows.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 #include "mcompress/error.h"
 #include "numerics/moments.h"
 
-namespace mcompress::calibration {
+namespace mcompress::analysis {
 namespace {
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
@@ -41,7 +41,7 @@ struct LayerRows::Geometry {
 };
 
 LayerRows::LayerRows(const Layer& layer) : kind_(layer.kind) {
-  obstacle_ = analysis::LayerMatrix::obstacle(layer);
+  obstacle_ = LayerMatrix::obstacle(layer);
   if (!obstacle_.empty()) return;
   const ValueRef value = layer.node.input(layer.weight_input == 0 ? 1 : 0);
   if (!value || &layer.node.graph() != &layer.node.graph().model().graph()) {
@@ -136,4 +136,4 @@ std::vector<float> LayerRows::rows(const Tensor& value, int64_t group, int64_t e
   return result;
 }
 
-}  // namespace mcompress::calibration
+}  // namespace mcompress::analysis

@@ -8,10 +8,10 @@
 #include "mcompress/layer.h"
 #include "mcompress/tensor.h"
 
-namespace mcompress::calibration {
+namespace mcompress::analysis {
 
 /// The rows that a layer multiplies with its weight, from the value that it reads (see
-/// analysis::LayerMatrix for the order of their columns).
+/// LayerMatrix for the order of their columns).
 class LayerRows {
  public:
   explicit LayerRows(const Layer& layer);
@@ -41,4 +41,4 @@ class LayerRows {
   std::string auto_pad_;
 };
 
-}  // namespace mcompress::calibration
+}  // namespace mcompress::analysis
