@@ -193,6 +193,11 @@ std::string describe(const TrainingTask& task) {
       text += support::hash128(output.bytes()).hex();
     }
   }
+  if (task.prefix) {  // what it makes of a sample stands for it
+    for (const auto& fed : task.prefix(task.data->feeds(0, 1))) {
+      text += fmt::format("|{}:{}", fed.name, support::hash128(fed.tensor.bytes()).hex());
+    }
+  }
   for (const auto& pair : d.features) text += fmt::format("|{}={}", pair.student, pair.teacher);
   if (task.prune) {
     const auto& p = *task.prune;

@@ -36,8 +36,8 @@ struct TrainingState {
 struct TrainingIdentity {
   std::string model, data, options;
 };
-/// Everything of a task but threads, judge, prefix and the checkpoint itself. Reads the data and
-/// asks the teachers for one sample.
+/// Everything of a task but threads, judge and the checkpoint itself. Reads the data and asks the
+/// teachers and the prefix for one sample. The judge is known by what it says of the start.
 TrainingIdentity identify(const Model& model, const TrainingTask& task);
 
 /// Replaces the file at once when it is whole. Throws kRuntime.

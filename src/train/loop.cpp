@@ -49,6 +49,7 @@ class Loop {
 
  private:
   void start();
+  void require_same_judge(const TrainingState& state) const;
   void resume(TrainingState state);
   void train();
   void run_epoch();
@@ -120,7 +121,20 @@ void Loop::start() {
   if (pruner_) pruner_->update(0);
 }
 
+/// Scores of two judges cannot be compared: the best so far would not be the best.
+void Loop::require_same_judge(const TrainingState& state) const {
+  const std::optional<double>& before = state.result.start_score;
+  const bool same = task_.judge ? before && task_.judge(model_) == *before : !before;
+  if (same) return;
+  throw Error(ErrorCode::kData,
+              fmt::format("{}: the checkpoint belongs to a training with other data or another "
+                          "metric to judge by",
+                          task_.checkpoint.string()))
+      .hint("remove it to start anew, or name another file");
+}
+
 void Loop::resume(TrainingState state) {
+  require_same_judge(state);
   state_ = std::move(state);
   student_.restore(state_.running);
   for (size_t i = 0; i < state_.moments.size(); ++i)

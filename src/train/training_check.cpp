@@ -38,6 +38,20 @@ bool forbids(const ValueRef& constant) {
                      [](float value) { return !(std::abs(value) < kForbidding); });
 }
 
+/// A number alone scales or shifts, and is a constant of the formula; a bias has an axis, and stands
+/// where biases do or is added to a product with one output.
+bool is_bias_of_one(const NodeRef& node, int index, const ValueRef& constant) {
+  if (element_count(constant.constant_shape()) != 1 || constant.constant_shape().empty())
+    return false;
+  if (!is_one_of(kElementwise, node.op())) return true;
+  const ValueRef other = node.is("Add") ? node.input(1 - index) : ValueRef();
+  const NodeRef product = other ? other.producer() : NodeRef();
+  if (!product || !product.is("MatMul")) return false;
+  const ValueRef weight = product.input(1);
+  return weight && weight.is_constant() && !weight.constant_shape().empty() &&
+         weight.constant_shape().back() == 1;
+}
+
 /// What a node reads, values that its bodies capture included.
 std::vector<ValueRef> reads(const NodeRef& node) {
   std::vector<ValueRef> result;
@@ -151,8 +165,8 @@ void Check::find_kinds() {
   }
 }
 
-/// Floating constants of more than one element that the node would train, seen through
-/// rearrangements.
+/// Floating constants that the node would train, seen through rearrangements. One number alone is
+/// none, unless it is a bias.
 std::set<std::string> Check::candidates(const NodeRef& node) const {
   std::set<std::string> result;
   const OpInfo* const info = find_op(node);
@@ -167,7 +181,7 @@ std::set<std::string> Check::candidates(const NodeRef& node) const {
       value = through ? producer.input(0) : ValueRef();
     }
     if (!value || !is_floating(value.constant_type())) continue;
-    if (element_count(value.constant_shape()) <= 1) continue;
+    if (element_count(value.constant_shape()) <= 1 && !is_bias_of_one(node, index, value)) continue;
     if (is_one_of(kElementwise, node.op()) && forbids(value)) continue;
     result.insert(value.name());
   }

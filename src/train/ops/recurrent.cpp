@@ -140,6 +140,11 @@ Sequence run_direction(const Layer& layer, const Direction& d, Step step, const 
     }
     state = std::move(next);
   }
+  if (lengths.defined()) {  // the runtime ends an empty sequence in zeros, whatever it started from
+    const at::Tensor live = (lengths > 0).unsqueeze(1);
+    state.hidden = at::where(live, state.hidden, at::zeros_like(state.hidden));
+    if (state.cell.defined()) state.cell = at::where(live, state.cell, at::zeros_like(state.cell));
+  }
   return {at::stack(all), state};
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <utility>
 
 #include "mcompress/error.h"
 #include "mcompress/trainer.h"
@@ -324,6 +325,31 @@ TEST(Training, CheckpointsAreRefusedBeforeTheWork) {
   factor = 2;
   EXPECT_TRUE(
       contains(error_of([&] { train(model = linear(), task); }).message(), "other options"));
+}
+
+TEST(Training, CheckpointsKnowWhoJudgesAndWhatIsFed) {
+  const support::TemporaryFile file(".ckpt");
+  auto task = task_for(lines(), 1);
+  task.checkpoint = file.path();
+  double score = 0.5, factor = 1;
+  task.judge = [&](const Model&) { return score; };
+  task.prefix = [&](const Feeds& batch) {
+    auto x = batch[0].tensor.to_float();
+    for (float& v : x) v *= static_cast<float>(factor);
+    return Feeds{{batch[0].name, Tensor::from(batch[0].tensor.shape(), x)}};
+  };
+  Model model = linear();
+  const auto again = [&] { train(model = linear(), task); };
+  again();
+  EXPECT_NO_THROW(again());
+  score = 0.25;
+  EXPECT_TRUE(contains(error_of(again).message(), "to judge by"));
+  const auto judge = std::exchange(task.judge, nullptr);
+  EXPECT_TRUE(contains(error_of(again).message(), "to judge by"));
+  task.judge = judge;
+  score = 0.5;
+  factor = 2;
+  EXPECT_TRUE(contains(error_of(again).message(), "other options"));
 }
 
 TEST(Training, TheBestSoFarTeaches) {

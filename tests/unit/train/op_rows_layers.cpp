@@ -104,6 +104,7 @@ std::vector<OpRow> normalization_rows() {
 std::vector<OpRow> recurrent_rows() {
   const std::string all = "float[] y, float[] h, float[] c", two = "float[] y, float[] h";
   const std::string x = "float[3,2,4] x, ", lengths = "int32[2] n = {3, 2}";
+  const std::string empty = "int32[2] n = {0, 2}";
   const std::string lstm = x + "float[1,12,4] w, float[1,12,3] r, float[1,24] b";
   const std::string gru = x + "float[1,9,4] w, float[1,9,3] r, float[1,18] b";
   const std::string rnn = x + "float[1,3,4] w, float[1,3,3] r, float[1,6] b";
@@ -122,6 +123,11 @@ std::vector<OpRow> recurrent_rows() {
        1, 17, two},
       {"GRU", gru_both, "GRU<hidden_size=3,direction=\"bidirectional\">(x, w, r, b)", "", -1, 1, 17,
        two},
+      {"LSTM", lstm + h + c, "LSTM<hidden_size=3>(x, w, r, b, n, h0, c0, p)", empty, -1, 1, 17,
+       all},
+      {"GRU", gru + h, "GRU<hidden_size=3,direction=\"reverse\">(x, w, r, b, n, h0)", empty, -1, 1,
+       17, two},
+      {"RNN", rnn + h, "RNN<hidden_size=3>(x, w, r, b, n, h0)", empty, -1, 1, 17, two},
       {"RNN", rnn, "RNN<hidden_size=3>(x, w, r, b)", "", -1, 1, 17, two},
       {"RNN", rnn + h,
        "RNN<hidden_size=3,direction=\"reverse\",activations=[\"Relu\"]>"

@@ -53,6 +53,20 @@ TEST(TrainingCheck, ConstantsThatForbidAreNoWeights) {
   EXPECT_THAT(found.parameters, ElementsAre("w"));
 }
 
+TEST(TrainingCheck, BiasesOfOneOutputAreTrainedAndFactorsAreNot) {
+  const auto found = check(R"(
+    g (float[N,4] x) => (float[N,1] y)
+    <float[4,1] w = {1, 2, 3, 4}, float[1] b = {0.5}, float[1,1] v = {2}, float[1] c = {0.1},
+     float[1] half = {0.5}, float three = {3}> {
+      p = MatMul(x, w)
+      s = Add(b, p)
+      h = Mul(s, half)
+      t = Add(h, three)
+      y = Gemm(t, v, c)
+    })");
+  EXPECT_THAT(found.parameters, ElementsAre("b", "c", "v", "w"));
+}
+
 TEST(TrainingCheck, ShapesTakeNoGradient) {
   const auto found = check(R"(
     g (float[n,2] x) => (float[n,2] y)
