@@ -15,6 +15,8 @@
 // codes of 4 bits. scope: channel gives each output a scale over the layer's codebook, which then is
 // of 8-bit integers (stored as such, folds at load); scope: model is one codebook for all selected
 // layers. encode-weights stores codes and codebook. Layers that share a weight go on sharing it.
+// bias-values does the same to long biases, once the weights are done: behind pruned weights they
+// are a fifth of the file.
 //
 // Refuses: weights with no more distinct values than asked for, quantized weights, weights that
 // unselected nodes read too, NaN and infinities.
@@ -45,6 +47,8 @@ enum class Fit { kAuto, kWeights, kOutputs };
 
 /// Codebooks of scope: channel are whole multiples of their largest value over this.
 constexpr int kCodebookSteps = 127;
+/// A codebook for fewer takes as much as it saves.
+constexpr size_t kBiasesPerValue = 4;
 
 class ShareWeights : public LayerPass {
  public:
@@ -69,6 +73,10 @@ class ShareWeights : public LayerPass {
           {{"auto", Fit::kAuto}, {"weights", Fit::kWeights}, {"outputs", Fit::kOutputs}},
           "Least error of the weights, or of the outputs on calibration data; auto: outputs where "
           "there is data");
+    o.add("bias-values", bias_values_,
+          "Distinct values of a bias, zero left out, where it has at least four times as many "
+          "entries; 0: biases stay as they are")
+        .range(0, 255);
     o.add("damping", damping_, "Added to the diagonal of X^T X, as a part of its mean").range(0, 1);
     o.add("method", method_,
           {{"auto", KMeansMethod::kAuto},
@@ -85,6 +93,7 @@ class ShareWeights : public LayerPass {
  protected:
   void prepare(Model& model, PassContext& context, std::vector<Layer>& selected) override {
     editor_ = analysis::WeightEditor(selected);
+    for (const Layer& layer : selected) selected_.insert(layer.output);
     const std::vector<Layer> layers = usable_layers(selected);
     if (scope_ == Scope::kModel) cluster_together(layers);
     if (fit_ == Fit::kWeights || (fit_ == Fit::kAuto && !context.has_calibration())) return;
@@ -128,6 +137,24 @@ class ShareWeights : public LayerPass {
     return changed || !solution.bias_shift.empty();
   }
 
+  bool finish(Model& model, PassContext& context) override {
+    if (bias_values_ == 0) return false;
+    bool changed = false;
+    for (const Layer& layer : find_layers(model)) {
+      if (selected_.count(layer.output) == 0 || !can_share_bias(layer)) continue;
+      const Tensor bias = *layer.bias.constant();
+      const std::vector<float> before = bias.to_float();
+      const std::vector<float> after = nearest(
+          before, numerics::cluster_values(before, {codes(before, bias_values_), true, method_}));
+      const Tensor shared = Tensor::from(bias.shape(), after).cast(bias.type());
+      if (shared != bias) layer.node.graph().set_constant(layer.bias, shared);
+      changed |= shared != bias;
+      context.count("biases", bias.count());
+      analysis::record_constraint(model, layer.bias, ConstraintKind::kCodebook, info().name);
+    }
+    return changed;
+  }
+
  private:
   struct Solution {
     Tensor weight;
@@ -139,8 +166,25 @@ class ShareWeights : public LayerPass {
   std::string method_name() const { return fmt::format("codebook of {}", values_); }
 
   /// The zero gets a code only where there is one.
-  int codes(const std::vector<float>& weights) const {
-    return values_ + (std::find(weights.begin(), weights.end(), 0.0F) != weights.end() ? 1 : 0);
+  static int codes(const std::vector<float>& weights, int values) {
+    return values + (std::find(weights.begin(), weights.end(), 0.0F) != weights.end() ? 1 : 0);
+  }
+
+  static std::vector<float> nearest(const std::vector<float>& weights,
+                                    const numerics::Codebook& codebook) {
+    std::vector<uint8_t> assigned(weights.size());
+    numerics::CodeAssigner(codebook).assign(weights, assigned);
+    std::vector<float> result(weights.size());
+    numerics::decode_codes(assigned, codebook.values, result);
+    return result;
+  }
+
+  bool can_share_bias(const Layer& layer) const {
+    if (!layer.bias || layer.bias.is_graph_input() || layer.bias.is_graph_output()) return false;
+    if (!is_floating(layer.bias.constant_type()) || layer.bias.uses().size() != 1) return false;
+    const std::vector<float> values = layer.bias.constant()->to_float();
+    return values.size() >= kBiasesPerValue * static_cast<size_t>(bias_values_) &&
+           analysis::value_obstacle(values).empty();
   }
 
   /// Each weight once, without those that the loop over layers refuses.
@@ -165,7 +209,7 @@ class ShareWeights : public LayerPass {
     for (const Layer& layer : layers) parts.push_back(editor_.read(layer).to_float());
     const std::vector<std::span<const float>> views(parts.begin(), parts.end());
     int most = values_;
-    for (const std::vector<float>& part : parts) most = std::max(most, codes(part));
+    for (const std::vector<float>& part : parts) most = std::max(most, codes(part, values_));
     if (!parts.empty()) common_ = numerics::cluster_values(views, {most, true, method_});
     common_.has_zero_code = true;
     if (common_.values.empty() || common_.values.front() != 0) {
@@ -222,11 +266,8 @@ class ShareWeights : public LayerPass {
     }
     const numerics::Codebook codebook =
         scope_ == Scope::kModel ? common_
-                                : numerics::cluster_values(before, {codes(before), true, method_});
-    std::vector<uint8_t> assigned(before.size());
-    numerics::CodeAssigner(codebook).assign(before, assigned);
-    std::vector<float> after(before.size());
-    numerics::decode_codes(assigned, codebook.values, after);
+                                : numerics::cluster_values(before, {codes(before, values_), true, method_});
+    const std::vector<float> after = nearest(before, codebook);
     double error = 0;
     for (size_t i = 0; i < after.size(); ++i) error += std::pow(before[i] - after[i], 2);
     solution.weight = Tensor::from(weight.shape(), after).cast(weight.type());
@@ -273,11 +314,13 @@ class ShareWeights : public LayerPass {
   }
 
   int values_ = 15;
+  int bias_values_ = 0;
   Scope scope_ = Scope::kTensor;
   Fit fit_ = Fit::kAuto;
   double damping_ = 0.05;
   KMeansMethod method_ = KMeansMethod::kAuto;
   analysis::WeightEditor editor_;
+  std::set<std::string> selected_;            ///< outputs of the layers that the step may change
   numerics::Codebook common_;                 ///< of scope: model
   std::map<std::string, Solution> fitted_;    ///< on outputs, by the layer's output
 };

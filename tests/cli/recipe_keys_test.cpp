@@ -503,6 +503,8 @@ const std::map<std::string, OptionCase>& option_cases() {
       {"share-initializers.min-bytes",
        step("share-initializers", "min-bytes: 0", "min-bytes: 1000000")},
       {"share-weights.values", step("share-weights", "values: 3", "values: 15")},
+      {"share-weights.bias-values",
+       step("share-weights", "values: 3, bias-values: 0", "values: 3, bias-values: 3")},
       {"smooth-activations.alpha", step("smooth-activations", "alpha: 0.3", "alpha: 0.8")},
       {"smooth-activations.bits",
        step("smooth-activations", "method: aware, bits: 2", "method: aware, bits: 6")},

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "forms/stored_form.h"
+#include "tests/support/output_error.h"
 #include "tests/support/pass_test.h"
 #include "tests/support/storings.h"
 
@@ -89,21 +90,6 @@ TEST(ShareWeights, RefusesWhatCannotBeClustered) {
   EXPECT_NE(outcome.skips.at(0).reason.find("infinite"), std::string::npos);
 }
 
-/// Relative squared error of the output on feeds that no pass has seen.
-double output_error(const Model& before, const Model& after) {
-  double error = 0, energy = 0;
-  for (uint64_t seed = 100; seed < 110; ++seed) {
-    const Feeds feeds = random_feeds(before, seed);
-    const std::vector<float> a = runtime()->open(before)->run(feeds)[0].to_float();
-    const std::vector<float> b = runtime()->open(after)->run(feeds)[0].to_float();
-    for (size_t i = 0; i < a.size(); ++i) {
-      error += std::pow(a[i] - b[i], 2);
-      energy += std::pow(a[i], 2);
-    }
-  }
-  return error / energy;
-}
-
 /// Inputs that go together: what one weight loses the next can make up for.
 Model correlated_model() {
   Model model = parse_model(R"(
@@ -170,6 +156,43 @@ TEST(ShareWeights, OneCodebookForTheModel) {
   }
   all.erase(0);
   EXPECT_LE(all.size(), 15U);
+}
+
+/// A bias of 8 entries, read by one layer.
+Model biased_model(const std::string& more = "") {
+  return parse_model(R"(
+    g (float[2,2] x) => (float[2,8] y) <
+        float[2,8] W = {1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0},
+        float[8] b = {0.125, 0.375, 0.0, -1.0, -2.0, 0.0, 0.25, -1.5}> {
+      )" + more + R"(
+      y = Gemm(x, W, b)
+    })");
+}
+
+std::vector<float> bias_of(const Model& model) {
+  return model.graph().find("b").constant()->to_float();
+}
+
+TEST(ShareWeights, BiasesTakeFewValuesWhenAsked) {
+  Model model = biased_model();
+  const std::vector<float> before = bias_of(model);
+  EXPECT_FALSE(run_pass("share-weights", model, {{"values", "2"}}).changed);
+  EXPECT_EQ(bias_of(model), before);
+  // The weight has few values already; the bias is shared all the same.
+  const Options options{{"values", "2"}, {"bias-values", "2"}};
+  EXPECT_TRUE(run_pass("share-weights", model, options).changed);
+  EXPECT_EQ(bias_of(model), (std::vector<float>{0.25F, 0.25F, 0, -1.5F, -1.5F, 0, 0.25F, -1.5F}));
+  ASSERT_EQ(model.state().constraints.count("b"), 1U);
+  EXPECT_EQ(model.state().constraints.find("b")->second.kind, ConstraintKind::kCodebook);
+  EXPECT_FALSE(run_pass("share-weights", model, options).changed);
+}
+
+TEST(ShareWeights, BiasesThatOthersReadOrThatAreShortStay) {
+  Model read_twice = biased_model("z = Relu(b)");
+  EXPECT_FALSE(
+      run_pass("share-weights", read_twice, {{"values", "2"}, {"bias-values", "2"}}).changed);
+  Model few = biased_model();
+  EXPECT_FALSE(run_pass("share-weights", few, {{"values", "2"}, {"bias-values", "3"}}).changed);
 }
 
 TEST(ShareWeights, EveryStoring) {
