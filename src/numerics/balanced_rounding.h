@@ -17,4 +17,9 @@ void balance_rounding(std::span<const float> weights, ChannelLayout layout,
                       std::span<const float> scales, std::span<const int32_t> zero_points,
                       IntRange range, std::span<int8_t> stored);
 
+/// quantize_weights and balance_rounding in one: where channels are columns, a weight that does not
+/// fit the caches is read once.
+QuantizedWeights quantize_balanced(std::span<const float> weights, ChannelLayout layout,
+                                   const WeightQuantOptions& options);
+
 }  // namespace mcompress::numerics

@@ -217,27 +217,57 @@ void dequantize_uint8_kernel(const uint8_t* stored, size_t count, QuantParams pa
   dequantize_from(stored, count, params, values);
 }
 
-void rounding_errors_kernel(const float* values, const int8_t* stored, const float* inverse,
-                            const float* zero_points, size_t count, float* errors) {
+void rounding_errors_kernel(float* values, const int8_t* stored, const float* inverse,
+                            const float* zero_points, size_t count, double* sums) {
   const FloatTag d;
   const IntTag di;
   const hn::Rebind<int8_t, FloatTag> d8;
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, hn::ScalableTag<double>> d_half;
   const size_t lanes = hn::Lanes(d);
   const size_t vector_end = count / lanes * lanes;
-  // In two loops, through memory: where the compiler made one instruction of product and
+  // In several loops, through memory: where the compiler made one instruction of product and
   // difference, the last bit would depend on the CPU.
   for (size_t i = 0; i < vector_end; i += lanes) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), hn::LoadU(d, inverse + i)), d, errors + i);
+    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), hn::LoadU(d, inverse + i)), d, values + i);
   }
-  for (size_t i = vector_end; i < count; ++i) errors[i] = values[i] * inverse[i];
+  for (size_t i = vector_end; i < count; ++i) values[i] *= inverse[i];
   for (size_t i = 0; i < vector_end; i += lanes) {
     const auto code = hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, stored + i)));
     const auto centered = hn::Sub(code, hn::LoadU(d, zero_points + i));
-    hn::StoreU(hn::Sub(hn::LoadU(d, errors + i), centered), d, errors + i);
+    hn::StoreU(hn::Sub(hn::LoadU(d, values + i), centered), d, values + i);
   }
   for (size_t i = vector_end; i < count; ++i) {
-    errors[i] -= static_cast<float>(stored[i]) - zero_points[i];
+    values[i] -= static_cast<float>(stored[i]) - zero_points[i];
   }
+  const size_t wide_lanes = hn::Lanes(dd);
+  const size_t wide_end = count / wide_lanes * wide_lanes;
+  for (size_t i = 0; i < wide_end; i += wide_lanes) {
+    const auto error = hn::PromoteTo(dd, hn::LoadU(d_half, values + i));
+    hn::StoreU(hn::Add(hn::LoadU(dd, sums + i), error), dd, sums + i);
+  }
+  for (size_t i = wide_end; i < count; ++i) sums[i] += values[i];
+}
+
+size_t find_above_kernel(const float* values, const float* factors, const float* limits,
+                         size_t count, uint32_t* found) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t vector_end = count / lanes * lanes;
+  size_t total = 0;
+  for (size_t i = 0; i < vector_end; i += lanes) {
+    const auto product = hn::Mul(hn::LoadU(d, values + i), hn::LoadU(d, factors + i));
+    const auto above = hn::Gt(product, hn::LoadU(d, limits + i));
+    if (HWY_LIKELY(hn::AllFalse(d, above))) continue;
+    for (size_t lane = i; lane < i + lanes; ++lane) {
+      found[total] = static_cast<uint32_t>(lane);
+      total += values[lane] * factors[lane] > limits[lane] ? 1 : 0;
+    }
+  }
+  for (size_t i = vector_end; i < count; ++i) {
+    if (values[i] * factors[i] > limits[i]) found[total++] = static_cast<uint32_t>(i);
+  }
+  return total;
 }
 
 double error_of_block(const float* values, const float* importance, size_t count,
@@ -293,6 +323,7 @@ HWY_EXPORT(dequantize_int8_kernel);
 HWY_EXPORT(dequantize_uint8_kernel);
 HWY_EXPORT(quantization_error_kernel);
 HWY_EXPORT(rounding_errors_kernel);
+HWY_EXPORT(find_above_kernel);
 
 MinMax min_max(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(min_max_kernel)(values.data(), values.size());
@@ -330,11 +361,17 @@ void dequantize(std::span<const uint8_t> stored, QuantParams params, std::span<f
   (stored.data(), stored.size(), params, values.data());
 }
 
-void rounding_errors(std::span<const float> values, std::span<const int8_t> stored,
+void rounding_errors(std::span<float> values, std::span<const int8_t> stored,
                      std::span<const float> inverse, std::span<const float> zero_points,
-                     std::span<float> errors) {
+                     std::span<double> sums) {
   HWY_DYNAMIC_DISPATCH(rounding_errors_kernel)
-  (values.data(), stored.data(), inverse.data(), zero_points.data(), values.size(), errors.data());
+  (values.data(), stored.data(), inverse.data(), zero_points.data(), values.size(), sums.data());
+}
+
+size_t find_above(std::span<const float> values, std::span<const float> factors,
+                  std::span<const float> limits, std::span<uint32_t> found) {
+  return HWY_DYNAMIC_DISPATCH(find_above_kernel)(values.data(), factors.data(), limits.data(),
+                                                 values.size(), found.data());
 }
 
 double quantization_error(std::span<const float> values, std::span<const float> importance,

@@ -51,10 +51,13 @@ void quantize_row(std::span<const float> values, std::span<const float> scales, 
 void dequantize(std::span<const int8_t> stored, QuantParams params, std::span<float> values);
 void dequantize(std::span<const uint8_t> stored, QuantParams params, std::span<float> values);
 
-/// value * inverse - (stored - zero point), each in its column.
-void rounding_errors(std::span<const float> values, std::span<const int8_t> stored,
+/// Each value becomes its error, value * inverse - (stored - zero point), and is added to its sum.
+void rounding_errors(std::span<float> values, std::span<const int8_t> stored,
                      std::span<const float> inverse, std::span<const float> zero_points,
-                     std::span<float> errors);
+                     std::span<double> sums);
+/// Positions where value * factor > limit, in `found`, which has room for all; returns how many.
+size_t find_above(std::span<const float> values, std::span<const float> factors,
+                  std::span<const float> limits, std::span<uint32_t> found);
 
 /// Sum of importance * (value - dequantized)^2; `importance` is empty or as long as `values`.
 double quantization_error(std::span<const float> values, std::span<const float> importance,

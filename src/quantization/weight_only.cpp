@@ -61,23 +61,22 @@ int64_t inputs_of(const Layer& layer) {
   return layer.kind == LayerKind::kConv ? layer.inputs / layer.groups * layer.kernel : layer.inputs;
 }
 
-/// Where scales are on their own: fn(first element, first scale, layout).
+/// Where scales are on their own: fn(first element, layout).
 template <class Fn>
 void for_each_part(const Layer& layer, const WeightOnlyOptions& options, Fn fn) {
-  if (options.per_tensor) return fn(size_t{0}, size_t{0}, ChannelLayout{1, 1, layer.weight_count()});
+  if (options.per_tensor) return fn(size_t{0}, ChannelLayout{1, 1, layer.weight_count()});
   if (layer.kind == LayerKind::kEmbedding) {
-    return fn(size_t{0}, size_t{0}, ChannelLayout{1, layer.inputs, layer.outputs});
+    return fn(size_t{0}, ChannelLayout{1, layer.inputs, layer.outputs});
   }
-  if (options.block == 0) return fn(size_t{0}, size_t{0}, channel_layout(layer));
+  if (options.block == 0) return fn(size_t{0}, channel_layout(layer));
   const MatrixView view(layer, inputs_of(layer));
   if (view.axis == 1) {
     const int64_t blocks = layer.weight_count() / options.block;
-    return fn(size_t{0}, size_t{0}, ChannelLayout{1, blocks, options.block});
+    return fn(size_t{0}, ChannelLayout{1, blocks, options.block});
   }
   const int64_t outputs = view.shape[1];
   for (int64_t at = 0; at < view.shape[0]; at += options.block) {
-    fn(to_size(at * outputs), to_size(at / options.block * outputs),
-       ChannelLayout{options.block, outputs, 1});
+    fn(to_size(at * outputs), ChannelLayout{options.block, outputs, 1});
   }
 }
 
@@ -90,13 +89,16 @@ RoundedWeight rounded_by_parts(const Layer& layer, std::span<const float> weight
   const bool search = options.method != WeightMethod::kNearest &&
                       (few || options.method != WeightMethod::kBalanced);
   if (search) how.clip = numerics::ClipSearch::kMse;
-  for_each_part(layer, options, [&](size_t first, size_t, ChannelLayout layout) {
+  const bool balances =
+      options.method == WeightMethod::kBalanced && layer.kind != LayerKind::kEmbedding;
+  for_each_part(layer, options, [&](size_t first, ChannelLayout layout) {
     const auto values = weight.subspan(first, to_size(layout.size()));
     QuantizedWeights part = options.bits == WeightBits::kTernary
                                 ? numerics::quantize_ternary(values, layout)
                             : options.bits == WeightBits::kBinary
                                 ? numerics::quantize_binary(values, layout)
-                                : numerics::quantize_weights(values, layout, how);
+                            : balances ? numerics::quantize_balanced(values, layout, how)
+                                       : numerics::quantize_weights(values, layout, how);
     if (result.codes.empty()) {
       result.codes = std::move(part.values);
       result.scales = std::move(part.scales);
@@ -109,19 +111,6 @@ RoundedWeight rounded_by_parts(const Layer& layer, std::span<const float> weight
                               part.zero_points.end());
   });
   return result;
-}
-
-void balance(const Layer& layer, std::span<const float> weight, const WeightOnlyOptions& options,
-             RoundedWeight& rounded) {
-  const std::span<int8_t> codes(rounded.codes);
-  const std::span<const float> scales(rounded.scales);
-  const std::span<const int32_t> zeros(rounded.zero_points);
-  for_each_part(layer, options, [&](size_t first, size_t scale, ChannelLayout layout) {
-    const size_t count = to_size(layout.size()), channels = to_size(layout.channels);
-    numerics::balance_rounding(weight.subspan(first, count), layout, scales.subspan(scale, channels),
-                               zeros.empty() ? zeros : zeros.subspan(scale, channels),
-                               range_of(options), codes.subspan(first, count));
-  });
 }
 
 RoundedWeight rounded_by_gptq(const Layer& layer, const Tensor& weight,
@@ -233,10 +222,6 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
   } catch (const Error&) {
     require_finite(layer, weight.as<float>());
     throw;
-  }
-  if (options.method == WeightMethod::kBalanced && has_levels(options.bits) &&
-      layer.kind != LayerKind::kEmbedding) {
-    balance(layer, scaled.as<float>(), options, rounded);
   }
   result.weight = as_form(layer, std::move(rounded), options);
   if (!factors.empty()) {

@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "mcompress/error.h"
+
 namespace mcompress::numerics {
 namespace {
 
@@ -91,6 +93,28 @@ TEST(BalancedRounding, StaysInTheRangeAndLeavesWhatIsBalanced) {
   const auto once = codes;
   balance_rounding(weights, {1, 1, 10}, scales, {}, {-2, 2}, codes);
   EXPECT_EQ(codes, once);
+}
+
+TEST(BalancedRounding, InOneGoAsInTwo) {
+  for (const ChannelLayout layout : {ChannelLayout{700, 131, 1}, ChannelLayout{9, 70, 1},
+                                     ChannelLayout{1, 5, 300}, ChannelLayout{1, 1, 999}}) {
+    for (const bool symmetric : {true, false}) {
+      for (const ClipSearch clip : {ClipSearch::kNone, ClipSearch::kMse}) {
+        const auto weights = random_weights(layout.size(), 11);
+        WeightQuantOptions options{.symmetric = symmetric, .clip = clip};
+        if (!symmetric) options.range = {0, 15};
+        QuantizedWeights two = quantize_weights(weights, layout, options);
+        balance_rounding(weights, layout, two.scales, two.zero_points, options.range, two.values);
+        const QuantizedWeights one = quantize_balanced(weights, layout, options);
+        EXPECT_EQ(one.values, two.values);
+        EXPECT_EQ(one.scales, two.scales);
+        EXPECT_EQ(one.zero_points, two.zero_points);
+      }
+    }
+  }
+  auto weights = random_weights(700, 3);
+  weights[333] = std::nanf("");
+  EXPECT_THROW(quantize_balanced(weights, {10, 70, 1}, {}), Error);
 }
 
 }  // namespace
