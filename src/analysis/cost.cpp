@@ -2,12 +2,15 @@
 #include "analysis/cost.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "analysis/weights.h"
+#include "forms/quantized_weight.h"
 #include "forms/stored_form.h"
 #include "mcompress/layer.h"
 
@@ -15,6 +18,9 @@ namespace mcompress::analysis {
 namespace {
 
 using Count = std::optional<uint64_t>;
+
+/// Products of two such scales are no zeros.
+constexpr float kLeastScale = 1e-18F;
 
 /// Elements of a value for one sample: an open first axis counts as 1.
 Count elements(const ValueType& type) {
@@ -114,6 +120,30 @@ uint64_t bytes_of(const ValueRef& constant) {
 
 using ValueKey = std::pair<const Graph*, std::string>;
 
+/// Plain 8-bit integers with scales that are numbers are 0 where the integer is.
+bool is_zero_where_codes_are(const forms::StoredForm& form, const ValueRef& codes) {
+  if (!codes || !codes.is_constant()) return false;
+  if (codes.constant_type() != DataType::kInt8 && codes.constant_type() != DataType::kUint8) {
+    return false;
+  }
+  return std::all_of(form.constants.begin(), form.constants.end(), [&](const ValueRef& other) {
+    if (other == codes) return true;
+    if (other.constant_type() == DataType::kInt64) return true;  // a shape
+    if (other.constant_type() != DataType::kFloat) return false;  // zero points
+    const std::vector<float> scales = other.constant()->to_float();
+    return std::all_of(scales.begin(), scales.end(),
+                       [](float s) { return std::isnormal(s) && std::abs(s) > kLeastScale; });
+  });
+}
+
+uint64_t nonzeros_of(const forms::StoredForm& form) {
+  if (form.quantized()) {
+    const ValueRef codes = forms::quantized_codes(form.end);
+    if (is_zero_where_codes_are(form, codes)) return count_nonzeros(codes);
+  }
+  return count_nonzeros(form.decode());
+}
+
 /// Constants that are only pieces of a stored form: they count as the weight that the form stands
 /// for.
 std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model, bool counts) {
@@ -134,7 +164,7 @@ std::set<ValueKey> add_forms_to(ModelCost& cost, Model& model, bool counts) {
         pieces.insert({&constant.scope(), constant.name()});
       if (!is_weight_type(form->type)) continue;
       cost.parameters += static_cast<uint64_t>(element_count(form->shape));
-      if (counts) cost.nonzeros += count_nonzeros(form->decode());
+      if (counts) cost.nonzeros += nonzeros_of(*form);
     }
   }
   return pieces;
@@ -147,7 +177,7 @@ void add_constant_to(ModelCost& cost, const ValueRef& constant, const std::set<V
   if (is_piece || !is_weight_type(constant.constant_type())) return;
   cost.parameters += static_cast<uint64_t>(element_count(constant.constant_shape()));
   if (!counts) return;
-  if (const auto tensor = constant.constant()) cost.nonzeros += count_nonzeros(*tensor);
+  cost.nonzeros += count_nonzeros(constant);
 }
 
 }  // namespace

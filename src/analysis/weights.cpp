@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ir/contents.h"
 #include "numerics/entropy.h"
 #include "support/parallel_for.h"
 
@@ -92,6 +93,23 @@ uint64_t count_nonzeros(const Tensor& weight) {
   if (weight.type() == DataType::kUint8) return count_nonzeros(weight.as<uint8_t>());
   const std::vector<float> values = weight.to_float();
   return count_nonzeros(std::span<const float>(values));
+}
+
+uint64_t count_nonzeros(const ValueRef& constant) {
+  std::atomic<uint64_t> count = 0;
+  const auto add = [&](auto type) {
+    using T = decltype(type);
+    return ir::for_each_piece(constant, [&](std::span<const std::byte> bytes) {
+      count += count_nonzeros(std::span(reinterpret_cast<const T*>(bytes.data()),
+                                        bytes.size() / sizeof(T)));
+    });
+  };
+  const DataType type = constant.constant_type();
+  if (type == DataType::kFloat && add(float{})) return count;
+  if (type == DataType::kInt8 && add(int8_t{})) return count;
+  if (type == DataType::kUint8 && add(uint8_t{})) return count;
+  const auto tensor = constant.constant();
+  return tensor ? count_nonzeros(*tensor) : 0;
 }
 
 }  // namespace mcompress::analysis

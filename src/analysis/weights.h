@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "mcompress/model.h"
 #include "mcompress/tensor.h"
 
 namespace mcompress::analysis {
@@ -23,5 +24,7 @@ struct WeightFigures {
 /// Any numeric type.
 WeightFigures weight_figures(const Tensor& weight);
 uint64_t count_nonzeros(const Tensor& weight);
+/// Of a constant; large ones are not read into memory.
+uint64_t count_nonzeros(const ValueRef& constant);
 
 }  // namespace mcompress::analysis

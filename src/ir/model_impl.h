@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -31,6 +32,8 @@ struct Model::Impl {
 
   /// IR below 4 wants initializers among the inputs and treats them as constants.
   bool initializers_are_inputs() const { return proto->ir_version() < 4; }
+  /// Where the bytes of an initializer are; empty where they are inside the proto.
+  static std::optional<ir::PayloadRange> large_payload(const ValueRef& constant);
 };
 
 /// Who defines a name, and what reads it, for one graph.

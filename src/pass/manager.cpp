@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "ir/contents.h"
 #include "pass/late_refusal.h"
 
 namespace mcompress {
@@ -82,9 +83,8 @@ PassOutcome PassManager::run(Model& model, const StepSpec& step) {
   }
   Model snapshot = model.clone();
   try {
-    const Fingerprint before = model.fingerprint();
     outcome.changed = run_restarting(model, step);
-    const bool differs = model.fingerprint() != before;
+    const bool differs = !ir::same_contents(snapshot, model);
     if (differs != outcome.changed) {
       throw Error(ErrorCode::kBug, std::string("says the model ") +
                                        (outcome.changed ? "changed" : "is unchanged") +

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "analysis/cost.h"
+#include "ir/contents.h"
 #include "support/memory.h"
 
 namespace mcompress {
@@ -46,12 +47,12 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model) {
 }
 
 std::optional<uint64_t> KnownNonzeros::of(const Model& model) const {
-  const auto found = known_.find(model.fingerprint().hex());
+  const auto found = known_.find(ir::place_key(model));
   return found == known_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void KnownNonzeros::add(const Model& model, uint64_t nonzeros) {
-  known_[model.fingerprint().hex()] = nonzeros;
+  known_[ir::place_key(model)] = nonzeros;
 }
 
 SizeFigure size_figure(Model& model, const ValueTypes& types,
@@ -78,7 +79,7 @@ LatencyPair latency_pair(RuntimeService& runtime, const Model& baseline, const M
 uint64_t RunJudge::encoded_size(const Model& model) {
   if (!in_.encode) return model.file_size();
   // Steps that change nothing, and states that a roll-back restores, were encoded before.
-  const std::string state = model.fingerprint().hex();
+  const std::string state = ir::place_key(model);
   const auto known = encoded_sizes_.find(state);
   if (known != encoded_sizes_.end()) return known->second;
   Model encoded = model.clone();

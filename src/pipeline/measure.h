@@ -26,7 +26,7 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model);
 SizeFigure size_figure(Model& model, const ValueTypes& types,
                        std::optional<uint64_t> known_nonzeros = std::nullopt);
 
-/// Non-zeros of states of a model by fingerprint: counting reads every weight, and most steps
+/// Non-zeros of states of one model: counting reads every weight, and most steps
 /// change few.
 class KnownNonzeros {
  public:

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "forms/quantized_weight.h"
 #include "tests/support/pass_test.h"
 
 namespace mcompress::test {
@@ -48,6 +49,38 @@ TEST(Cost, CountsConvTransposeGemmAndBothKindsOfMatMul) {
     })")
                 .macs,
             3U * 2 * 2 + 3 * 3 * 2);
+}
+
+TEST(Cost, CountsNonZerosOfLargeConstantsAndOfQuantizedOnes) {
+  Model model = parse_model(R"(
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[N,400] x) => (float[N,100] z) <float[100,100] V = {0.0}> {
+      z = MatMul(x, V)
+    })");
+  std::vector<float> weight(400 * 100, 0.5F);
+  for (size_t i = 0; i < weight.size(); i += 3) weight[i] = i % 2 == 0 ? 0.0F : -0.0F;
+  const uint64_t nonzeros = weight.size() - (weight.size() + 2) / 3;
+  model.graph().set_constant(model.graph().find("V"), Tensor::from(Shape{400, 100}, weight));
+  EXPECT_EQ(model_cost(model, ValueTypes()).nonzeros, nonzeros);
+
+  std::vector<int8_t> codes(400 * 100, 3);
+  for (size_t i = 0; i < codes.size(); i += 4) codes[i] = 0;
+  forms::QuantizedWeight quantized;
+  quantized.codes = Tensor::from(Shape{400, 100}, codes);
+  quantized.scales = Tensor::from(Shape{100}, std::vector<float>(100, 0.1F));
+  quantized.axis = 1;
+  const auto cost_with = [&](const forms::QuantizedWeight& one) {
+    Model other = model.clone();
+    const ValueRef end = forms::emit_scaled(other.graph(), "W", one);
+    other.graph().replace_uses(other.graph().find("V"), end);
+    other.graph().erase_initializer("V");
+    return model_cost(other, ValueTypes()).nonzeros;
+  };
+  EXPECT_EQ(cost_with(quantized), 30000U);
+  std::vector<float> scales(100, 0.1F);
+  scales[1] = 0;  // nothing of this column is left: 400 codes, none of them 0
+  quantized.scales = Tensor::from(Shape{100}, scales);
+  EXPECT_EQ(cost_with(quantized), 30000U - 400U);
 }
 
 TEST(Cost, SaysWhenShapesAreUnknown) {

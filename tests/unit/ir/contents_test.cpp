@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/contents.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "ir_test_support.h"
+
+namespace mcompress::test {
+namespace {
+
+std::vector<float> counting(size_t count) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), 0.0F);
+  return values;
+}
+
+/// Two constants of 800 kB, which are spilled, and a small one.
+Model large_model() {
+  Model model = model_from_text(R"(
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[2] x) => (float[2] y) <float[2] a = {1.0, 2.0}> { y = Add(x, a) })");
+  model.graph().add_constant("large", Tensor::from(Shape{200000}, counting(200000)));
+  auto other = counting(200000);
+  other[100000] = 0;
+  model.graph().add_constant("alike", Tensor::from(Shape{200000}, other));
+  return model;
+}
+
+TEST(Contents, ClonesAreTheSameUntilOneIsEdited) {
+  const Model model = large_model();
+  Model other = model.clone();
+  EXPECT_EQ(ir::place_key(model), ir::place_key(other));
+  EXPECT_TRUE(ir::same_contents(model, other));
+  other.set_metadata("key", "value");
+  EXPECT_NE(ir::place_key(model), ir::place_key(other));
+  EXPECT_FALSE(ir::same_contents(model, other));
+}
+
+TEST(Contents, PayloadsAreComparedWhereOnlyTheirPlacesDiffer) {
+  const Model model = large_model();
+  Model other = model.clone();
+  auto values = counting(200000);
+  values[5] = -1;
+  other.graph().set_constant(other.graph().find("large"), Tensor::from(Shape{200000}, values));
+  EXPECT_FALSE(ir::same_contents(model, other));
+  other.graph().set_constant(other.graph().find("large"),
+                             Tensor::from(Shape{200000}, counting(200000)));
+  EXPECT_TRUE(ir::same_contents(model, other));
+  // The same values in another file: the places differ, the contents do not.
+  const Model again = large_model();
+  EXPECT_NE(ir::place_key(model), ir::place_key(again));
+  EXPECT_TRUE(ir::same_contents(model, again));
+}
+
+TEST(Contents, HashOfEndsTellsMostConstantsApart) {
+  const Model model = large_model();
+  Graph& graph = model.graph();
+  // The middle is not looked at.
+  EXPECT_EQ(ir::hash_of_ends(graph.find("large")), ir::hash_of_ends(graph.find("alike")));
+  EXPECT_NE(ir::hash_of_ends(graph.find("large")), ir::hash_of_ends(graph.find("a")));
+  EXPECT_FALSE(ir::hash_of_ends(graph.find("x")));
+}
+
+TEST(Contents, PiecesAreTheWholeConstant) {
+  const Model model = large_model();
+  std::atomic<size_t> bytes = 0;
+  std::atomic<int64_t> sum = 0;
+  EXPECT_TRUE(ir::for_each_piece(model.graph().find("large"), [&](std::span<const std::byte> part) {
+    bytes += part.size();
+    for (size_t at = 0; at < part.size(); at += sizeof(float)) {
+      float value = 0;
+      std::memcpy(&value, part.data() + at, sizeof value);
+      sum += static_cast<int64_t>(value);
+    }
+  }));
+  EXPECT_EQ(bytes, 800000U);
+  EXPECT_EQ(sum, int64_t{200000} * 199999 / 2);
+  EXPECT_FALSE(ir::for_each_piece(model.graph().find("a"), [](auto) { FAIL(); }));
+}
+
+}  // namespace
+}  // namespace mcompress::test
