@@ -1,13 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string>
+
 #include "mcompress/interrupt.h"
 #include "mcompress/pass.h"
 #include "mcompress/pass_context.h"
 #include "pass/late_refusal.h"
 
 namespace mcompress {
+namespace {
+
+/// Initializers that are graph inputs are no constants, so their layers are not even seen.
+void warn_of_weights_as_inputs(const Model& model, PassContext& context) {
+  Model frozen = model.clone();
+  const int count = frozen.freeze_inputs();
+  if (count == 0 || find_layers(frozen).empty()) return;
+  context.warn("no layer has a constant weight: " + std::to_string(count) +
+               " initializers are graph inputs, which a caller may replace; --freeze-inputs makes "
+               "them constants");
+}
+
+}  // namespace
+
 std::vector<Layer> select_layers(Model& model, PassContext& context,
                                  const std::function<std::string(const Layer&)>& obstacle) {
   const std::vector<Layer> layers = find_layers(model);
+  if (layers.empty()) warn_of_weights_as_inputs(model, context);
   for (const auto& pattern : context.selection().unmatched(layers)) {
     context.warn("pattern '" + pattern + "' matches no layer");
   }

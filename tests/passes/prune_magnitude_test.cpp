@@ -32,6 +32,19 @@ TEST(PruneMagnitude, ZeroesTheSmallestWeights) {
                  product("[2,2]", "0.9, 0.0, -0.5, 0.0", "2"));
 }
 
+TEST(PruneMagnitude, SaysHowWeightsThatAreInputsBecomeConstants) {
+  Model model = parse_model(
+      "g (float[2,2] x, float[2,2] W) => (float[2,2] y) <float[2,2] W = {0.9, 0.1, -0.5, 0.2}> "
+      "{ y = MatMul(x, W) }");
+  Outcome outcome = run_pass("prune-magnitude", model);
+  EXPECT_FALSE(outcome.changed);
+  EXPECT_NE(outcome.warnings.at(0).find("--freeze-inputs"), std::string::npos);
+  model.freeze_inputs();
+  outcome = run_pass("prune-magnitude", model);
+  EXPECT_TRUE(outcome.changed);
+  EXPECT_TRUE(outcome.warnings.empty());
+}
+
 TEST(PruneMagnitude, CountsAreExactLocally) {
   for (const char* sparsity : {"0.25", "0.5", "0.75"}) {
     Model model = parse_model(kTwoLayers);
