@@ -237,8 +237,13 @@ class Run {
       if (step.pass.empty() || !passes_.create(step.pass)->info().needs.training) continue;
       const ConfigValue* missing = step.options.find("missing-data");
       if (missing != nullptr && missing->scalar == "skip") continue;
-      context_->training_data();
-      context_->trainer();
+      try {
+        context_->training_data();
+        context_->trainer();
+      } catch (Error& error) {
+        error.with_context(step.where.line > 0 ? step.where.str() + ": " + step.pass : step.pass);
+        throw;
+      }
     }
   }
 

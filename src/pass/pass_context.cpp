@@ -88,7 +88,8 @@ Trainer& PassContext::trainer() {
 std::shared_ptr<const Dataset> PassContext::training_data() const {
   if (services_.training_data) return services_.training_data;
   throw Error(ErrorCode::kData, "this pass needs training data, and there is none")
-      .hint("give some with --data training=FILE, or under data: in the recipe");
+      .hint("give some with --data training=FILE, or under data: in the recipe; missing-data: skip "
+            "leaves the step out");
 }
 
 void PassContext::use_table(const std::string& file, const Model& model) {

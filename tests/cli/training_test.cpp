@@ -132,6 +132,29 @@ TEST_F(CliTraining, RoundsOfPruningAndFineTuningFollowCurves) {
   }
 }
 
+TEST_F(CliTraining, RoundsThatPruneWhileTheyTrainFollowCurves) {
+  // One number for all layers, then one for each.
+  for (const std::string to : {"0.75", "[0.75, 0.5]"}) {
+    write_recipe(
+        "  - repeat: 3\n"
+        "    steps:\n"
+        "      - fine-tune: {epochs: 2, batch: 16, prune-every: 2, prune-sparsity: {from: 0.25, "
+        "to: " +
+        to + "}}\n");
+    const testing::CliResult result = run_recipe({"--force"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    const auto steps = report()["steps"];
+    ASSERT_EQ(steps.size(), 3U);
+    const auto options = [&](int round) { return steps[round]["options"].get<std::string>(); };
+    EXPECT_THAT(options(0), HasSubstr("prune-sparsity: [0.25]"));
+    EXPECT_THAT(options(1),
+                HasSubstr(to == "0.75" ? "prune-sparsity: [0.5]" : "prune-sparsity: [0.5, 0.375]"));
+    const auto layers = report()["layers"];
+    EXPECT_EQ(layers[0]["sparsity"].get<double>(), 0.75);
+    EXPECT_EQ(layers[1]["sparsity"].get<double>(), to == "0.75" ? 0.75 : 0.5);
+  }
+}
+
 TEST_F(CliTraining, SharedValuesStayShared) {
   write_recipe(
       "  - prune-magnitude: {sparsity: 0.5}\n"
@@ -149,7 +172,9 @@ TEST_F(CliTraining, WhatIsMissingIsSaidBeforeAnythingRuns) {
   testing::write_bytes(path("r.yaml"), "steps: [prune-magnitude, fine-tune]\n");
   const testing::CliResult result = run_recipe();
   EXPECT_EQ(result.code, 5);
+  EXPECT_THAT(result.err, HasSubstr("r.yaml:1:26: fine-tune: this pass needs training data"));
   EXPECT_THAT(result.err, HasSubstr("--data training"));
+  EXPECT_THAT(result.err, HasSubstr("missing-data: skip"));
   testing::write_bytes(path("s.yaml"),
                        "steps: [prune-magnitude, fine-tune: {missing-data: skip}]\n");
   const testing::CliResult skipped = run({"run", "m.onnx", "-r", "s.yaml", "-o", "s.onnx"});
