@@ -31,7 +31,6 @@
 #include <cmath>
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -49,58 +48,22 @@
 #include "pass/register.h"
 #include "quantization/bias_correction.h"
 #include "quantization/costs.h"
+#include "quantization/factor_choice.h"
 #include "quantization/layer_fit.h"
 
 namespace mcompress::passes {
 namespace {
 
 using numerics::Factor;
-using numerics::Factorization;
-using numerics::FactorMethod;
 using numerics::FactorPoint;
+using quantization::Convolution;
+using quantization::FactorProblem;
 
-enum class Convolution { kAuto, kChannel, kSpatial, kTucker };
 enum class Goal { kSize, kLatency };
 enum class Fit { kAuto, kWeights, kOutputs };
 
-constexpr double kDefaultEnergy = 0.95;
-/// Two products with nearly as many parameters take longer than one: by energy, a layer stays dense
-/// above this part.
-constexpr double kWorthwhile = 0.8;
 /// Predicted times that differ less are equal.
 constexpr double kFaster = 0.97;
-/// Part of the parameters at which methods for a convolution are compared.
-constexpr double kCompareAt = 0.5;
-
-std::string_view method_name(const Layer& layer, FactorMethod method) {
-  if (layer.kind != LayerKind::kConv) return "svd";
-  switch (method) {
-    case FactorMethod::kSpatial:
-      return "spatial";
-    case FactorMethod::kTucker:
-      return "tucker";
-    case FactorMethod::kChannel:
-      break;
-  }
-  return "channel";
-}
-
-/// One weight, for all layers that share it.
-struct Problem {
-  Layer layer;  ///< the first one
-  std::vector<float> kernel;
-  DataType type = DataType::kFloat;
-  int64_t nonzeros = 0;
-  int64_t rows = 0;                   ///< of the product; 0: unknown
-  std::vector<LayerMoments> moments;  ///< the mean alone
-  std::unique_ptr<Factorization> solution;
-  std::optional<FactorPoint> chosen;
-  std::string obstacle;
-  std::vector<Factor> factors;  ///< once chosen and stored
-  std::vector<ValueRef> constants;
-  std::vector<float> shift;  ///< of the bias
-  std::string how;
-};
 
 class FactorizeWeights : public LayerPass {
  public:
@@ -116,9 +79,11 @@ class FactorizeWeights : public LayerPass {
   }
   void describe(OptionSet& o) override;
   std::string check_options() const override {
-    const int given = (rank_ ? 1 : 0) + (ratio_ ? 1 : 0) + (energy_ ? 1 : 0) + (budget_ ? 1 : 0);
+    const int given = (ranks_.rank ? 1 : 0) + (ranks_.ratio ? 1 : 0) + (ranks_.energy ? 1 : 0) +
+                      (ranks_.budget ? 1 : 0);
     if (given > 1) return "rank, ratio, energy and budget exclude each other; give one";
-    if (rank_ && *rank_ != std::floor(*rank_)) return "rank is not a whole number";
+    if (ranks_.rank && *ranks_.rank != std::floor(*ranks_.rank))
+      return "rank is not a whole number";
     return "";
   }
 
@@ -136,47 +101,40 @@ class FactorizeWeights : public LayerPass {
   int64_t multiple(const PassContext& context) const {
     return multiple_ > 0 ? multiple_ : context.target().channel_multiple();
   }
-  void read(const Layer& layer);
   void find_factors(Model& model);
   bool is_factor(const Layer& layer) const { return factors_.contains(layer.output); }
   void collect_moments(Model& model, PassContext& context);
-  void solve(Problem& problem, std::span<const LayerMoments> moments, int64_t multiple) const;
-  std::vector<FactorMethod> methods(const Layer& layer) const;
-  /// Where methods for one convolution are compared; nothing where its factors are not smaller.
-  std::optional<FactorPoint> compared_at(const Factorization& solution, int64_t parameters) const;
-  FactorPoint choose(const Problem& problem, int64_t multiple) const;
-  FactorPoint choose_by_energy(const Problem& problem, int64_t multiple) const;
   void share_out(int64_t multiple, const PassContext& context);
-  std::string why_not(const Problem& problem, const FactorPoint& point,
+  std::string why_not(const FactorProblem& problem, const FactorPoint& point,
                       const PassContext& context) const;
-  bool is_faster(const Problem& problem, std::span<const Factor> factors,
+  bool is_faster(const FactorProblem& problem, std::span<const Factor> factors,
                  const PassContext& context) const;
-  void store(Problem& problem, PassContext& context) const;
+  void store(FactorProblem& problem, PassContext& context) const;
 
-  std::optional<double> rank_, ratio_, energy_, budget_;
+  quantization::RankOptions ranks_;
   int multiple_ = 0;
-  Convolution convolution_ = Convolution::kAuto;
   Goal goal_ = Goal::kSize;
   Fit fit_ = Fit::kAuto;
   analysis::WeightEditor editor_;
-  std::deque<Problem> problems_;  ///< in order of the layers
+  std::deque<FactorProblem> problems_;  ///< in order of the layers
   std::map<Key, size_t> index_;
   std::set<std::string> factors_;  ///< outputs of layers that are factors already
-  double factored_ = 0;            ///< their parameters, and those of the weights that they stand for
+  double factored_ = 0;  ///< their parameters, and those of the weights that they stand for
   double products_ = 0;
 };
 
 void FactorizeWeights::describe(OptionSet& o) {
-  o.add("rank", rank_, "Rank of every layer", {"auto"}).at_least(1);
-  o.add("ratio", ratio_, "Most parameters that the factors have, as part of the weight's", {"auto"})
+  o.add("rank", ranks_.rank, "Rank of every layer", {"auto"}).at_least(1);
+  o.add("ratio", ranks_.ratio, "Most parameters that the factors have, as part of the weight's",
+        {"auto"})
       .greater_than(0)
       .range(0, 1);
-  o.add("energy", energy_,
+  o.add("energy", ranks_.energy,
         "Part of the squared singular values that is kept; 0.95 where none of the four is given",
         {"auto"})
       .greater_than(0)
       .range(0, 1);
-  o.add("budget", budget_,
+  o.add("budget", ranks_.budget,
         "Part of the parameters that all layers keep together, shared out where it is worth most",
         {"auto"})
       .greater_than(0)
@@ -185,7 +143,7 @@ void FactorizeWeights::describe(OptionSet& o) {
        "multiple", multiple_,
        "Ranks by ratio, energy and budget are multiples of this; 0: what the target's kernels like")
       .at_least(0);
-  o.add("convolution", convolution_,
+  o.add("convolution", ranks_.convolution,
         {{"auto", Convolution::kAuto},
          {"channel", Convolution::kChannel},
          {"spatial", Convolution::kSpatial},
@@ -209,11 +167,12 @@ void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<L
   editor_ = analysis::WeightEditor(possible);
   for (const Layer& layer : possible) {
     if (!editor_.obstacle(layer).empty()) continue;
-    if (index_.emplace(key_of(layer), problems_.size()).second) read(layer);
+    if (!index_.emplace(key_of(layer), problems_.size()).second) continue;
+    problems_.push_back(quantization::make_factor_problem(layer, editor_.read(layer)));
   }
   if (goal_ == Goal::kLatency && context.has_runtime()) {
     const ValueTypes types = context.sample_types(model);
-    for (Problem& problem : problems_) {
+    for (FactorProblem& problem : problems_) {
       problem.rows = static_cast<int64_t>(analysis::node_macs(problem.layer.node, types)) /
                      std::max<int64_t>(problem.layer.weight_count(), 1);
     }
@@ -221,10 +180,11 @@ void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<L
   if (fit_ == Fit::kOutputs || (fit_ == Fit::kAuto && context.has_calibration())) {
     collect_moments(model, context);
   }
-  for (Problem& problem : problems_) {
-    if (problem.obstacle.empty() && !problem.solution) solve(problem, {}, multiple(context));
+  for (FactorProblem& problem : problems_) {
+    if (!problem.obstacle.empty() || problem.solution) continue;
+    quantization::solve(problem, {}, ranks_, multiple(context));
   }
-  if (budget_) share_out(multiple(context), context);
+  if (ranks_.budget) share_out(multiple(context), context);
 }
 
 void FactorizeWeights::find_factors(Model& model) {
@@ -237,27 +197,10 @@ void FactorizeWeights::find_factors(Model& model) {
   }
 }
 
-void FactorizeWeights::read(const Layer& layer) {
-  Problem& problem = problems_.emplace_back();
-  problem.layer = layer;
-  const Tensor weight = editor_.read(layer);
-  const std::vector<float> values = weight.to_float();
-  problem.type = weight.type();
-  problem.obstacle = analysis::value_obstacle(values);
-  if (!problem.obstacle.empty()) return;
-  problem.nonzeros =
-      static_cast<int64_t>(values.size()) - std::count(values.begin(), values.end(), 0.0F);
-  if (problem.nonzeros == 0) {
-    problem.obstacle = "its weight is zero";
-    return;
-  }
-  problem.kernel = analysis::to_kernel(layer, values);
-}
-
 void FactorizeWeights::collect_moments(Model& model, PassContext& context) {
   std::vector<Layer> layers;
-  std::vector<Problem*> problems;
-  for (Problem& problem : problems_) {
+  std::vector<FactorProblem*> problems;
+  for (FactorProblem& problem : problems_) {
     if (!problem.obstacle.empty() || problem.layer.kind == LayerKind::kEmbedding) continue;
     if (!analysis::LayerMatrix::obstacle(problem.layer).empty()) continue;
     layers.push_back(problem.layer);
@@ -265,132 +208,19 @@ void FactorizeWeights::collect_moments(Model& model, PassContext& context) {
   }
   // A layer without moments is left to its weights.
   context.calibration().moments(model, layers, [&](size_t i, std::span<const LayerMoments> groups) {
-    solve(*problems[i], groups, multiple(context));
+    quantization::solve(*problems[i], groups, ranks_, multiple(context));
   });
-}
-
-/// A bias that can take up the mean of what is lost.
-bool has_free_bias(const Layer& layer) {
-  if (!layer.bias || layer.bias.constant_shape() != Shape{layer.outputs}) return false;
-  return layer.node.attribute("alpha", 1.0F) == 1.0F && layer.node.attribute("beta", 1.0F) == 1.0F;
-}
-
-/// X^T X / n, less the product of the means where a bias takes care of them.
-std::vector<double> second_moments(const Layer& layer, const LayerMoments& moments) {
-  std::vector<double> gram = moments.gram;
-  if (!has_free_bias(layer)) return gram;
-  const size_t n = moments.mean.size();
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) gram[i * n + j] -= moments.mean[i] * moments.mean[j];
-  }
-  return gram;
-}
-
-std::vector<FactorMethod> FactorizeWeights::methods(const Layer& layer) const {
-  if (layer.kind != LayerKind::kConv || convolution_ == Convolution::kChannel) {
-    return {FactorMethod::kChannel};
-  }
-  const bool has_rows_and_columns =
-      layer.weight_shape.size() == 4 && layer.weight_shape[2] > 1 && layer.weight_shape[3] > 1;
-  const bool has_window = layer.kernel > 1;
-  std::vector<FactorMethod> methods;
-  if (convolution_ == Convolution::kAuto) methods.push_back(FactorMethod::kChannel);
-  if (convolution_ != Convolution::kTucker && has_rows_and_columns) {
-    methods.push_back(FactorMethod::kSpatial);
-  }
-  if (convolution_ != Convolution::kSpatial && has_window) methods.push_back(FactorMethod::kTucker);
-  // Where the window has nothing to be split, channels have.
-  if (methods.empty()) methods.push_back(FactorMethod::kChannel);
-  return methods;
-}
-
-const FactorPoint* last_within(const Factorization& solution, double parameters) {
-  const FactorPoint* found = nullptr;
-  for (const FactorPoint& point : solution.points()) {
-    if (static_cast<double>(point.parameters) <= parameters) found = &point;
-  }
-  return found;
-}
-
-std::optional<FactorPoint> FactorizeWeights::compared_at(const Factorization& solution,
-                                                         int64_t parameters) const {
-  if (rank_) {
-    const FactorPoint point = solution.point(static_cast<int64_t>(*rank_));
-    return point.parameters < parameters ? std::optional(point) : std::nullopt;
-  }
-  const FactorPoint* const last =
-      last_within(solution, ratio_.value_or(kCompareAt) * static_cast<double>(parameters));
-  return last == nullptr ? std::nullopt : std::optional(*last);
-}
-
-void FactorizeWeights::solve(Problem& problem, std::span<const LayerMoments> moments,
-                             int64_t multiple) const {
-  const Layer& layer = problem.layer;
-  const numerics::KernelShape shape = analysis::kernel_shape(layer);
-  std::vector<double> gram;
-  if (moments.size() == 1) {
-    gram = second_moments(layer, moments[0]);
-    problem.moments = {{.inputs = moments[0].inputs,
-                        .rows = moments[0].rows,
-                        .gram = {},
-                        .mean = moments[0].mean}};
-  }
-  double least = 0;
-  const auto candidates = methods(layer);
-  for (const FactorMethod method : candidates) {
-    auto solution = std::make_unique<Factorization>(method, problem.kernel, shape, gram, multiple);
-    double lost = 0;
-    if (candidates.size() > 1) {
-      const auto at = compared_at(*solution, shape.parameters());
-      if (!at) continue;
-      const auto factors = solution->factors(*at);
-      lost = numerics::relative_loss(problem.kernel, numerics::composed(method, factors, shape),
-                                     shape.outputs, gram);
-    }
-    // Fewer nodes come first and win where nothing tells the methods apart.
-    if (problem.solution && lost >= least - 1e-6) continue;
-    least = lost;
-    problem.solution = std::move(solution);
-  }
-  if (!problem.solution || problem.solution->points().empty()) {
-    problem.obstacle = "factors of its weight are never smaller";
-  }
-}
-
-FactorPoint FactorizeWeights::choose_by_energy(const Problem& problem, int64_t multiple) const {
-  const double most_lost = 1 - energy_.value_or(kDefaultEnergy);
-  const auto& points = problem.solution->points();
-  const auto enough = std::find_if(points.begin(), points.end(), [&](const FactorPoint& point) {
-    return point.lost <= most_lost + 1e-12;
-  });
-  if (problem.solution->method() == FactorMethod::kTucker) {
-    return enough != points.end() ? *enough : problem.solution->point(problem.layer.outputs);
-  }
-  const int64_t full = problem.solution->point(problem.layer.weight_count()).rank;
-  if (enough == points.end()) return problem.solution->point(full);
-  return problem.solution->point(numerics::round_rank(enough->rank, multiple, full));
-}
-
-FactorPoint FactorizeWeights::choose(const Problem& problem, int64_t multiple) const {
-  const Factorization& solution = *problem.solution;
-  if (rank_) return solution.point(static_cast<int64_t>(*rank_));
-  if (!ratio_) return choose_by_energy(problem, multiple);
-  const double most = *ratio_ * static_cast<double>(problem.kernel.size());
-  const FactorPoint* const last = last_within(solution, most + 1e-9);
-  if (last == nullptr) return {};
-  if (solution.method() == FactorMethod::kTucker || last->rank < multiple) return *last;
-  return solution.point(last->rank / multiple * multiple);
 }
 
 /// Ranks of all layers at once: each takes one of its points or stays dense, so that the losses,
 /// each as a part of its layer's output, add up to little.
 void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
-  std::vector<Problem*> problems;
+  std::vector<FactorProblem*> problems;
   std::vector<std::vector<FactorPoint>> points;
   std::vector<std::vector<numerics::BudgetOption>> units;
-  double budget = *budget_ * products_ - factored_;
-  for (Problem& problem : problems_) {
-    budget += *budget_ * static_cast<double>(problem.kernel.size());
+  double budget = *ranks_.budget * products_ - factored_;
+  for (FactorProblem& problem : problems_) {
+    budget += *ranks_.budget * static_cast<double>(problem.kernel.size());
     if (!problem.obstacle.empty()) {
       budget -= static_cast<double>(problem.kernel.size());
       continue;
@@ -400,10 +230,8 @@ void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
     points.emplace_back();
     units.push_back({{dense, 0.0}});
     for (const FactorPoint& point : problem.solution->points()) {
-      const bool fits = problem.solution->method() == FactorMethod::kTucker ||
-                        point.rank % multiple == 0 ||
-                        (point.rank < multiple && &point == &problem.solution->points().back());
-      if (!fits || !why_not(problem, point, context).empty()) continue;
+      if (!quantization::is_for_budget(problem, point, multiple)) continue;
+      if (!why_not(problem, point, context).empty()) continue;
       points.back().push_back(point);
       units.back().push_back({static_cast<double>(point.parameters), point.lost});
     }
@@ -418,7 +246,7 @@ void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
   }
 }
 
-bool FactorizeWeights::is_faster(const Problem& problem, std::span<const Factor> factors,
+bool FactorizeWeights::is_faster(const FactorProblem& problem, std::span<const Factor> factors,
                                  const PassContext& context) const {
   // Both from one source: there are no measurements of factors that nobody has chosen yet.
   const quantization::CostModel costs(context.target());
@@ -430,21 +258,10 @@ bool FactorizeWeights::is_faster(const Problem& problem, std::span<const Factor>
   return time < kFaster * costs.layer(forms::LayerForm::kFloat, problem.layer, problem.rows);
 }
 
-std::string FactorizeWeights::why_not(const Problem& problem, const FactorPoint& point,
+std::string FactorizeWeights::why_not(const FactorProblem& problem, const FactorPoint& point,
                                       const PassContext& context) const {
-  const auto dense = static_cast<int64_t>(problem.kernel.size());
-  const bool by_energy = !rank_ && !ratio_ && !budget_;
-  const double most =
-      by_energy ? kWorthwhile * static_cast<double>(dense) : static_cast<double>(dense - 1);
-  if (point.rank < 1 || static_cast<double>(point.parameters) > most) {
-    const FactorPoint* const last = last_within(*problem.solution, most);
-    return fmt::format("rank {} does not pay against the dense weight, {} is the most that does",
-                       point.rank, last == nullptr ? 0 : last->rank);
-  }
-  if (point.parameters >= problem.nonzeros) {
-    return fmt::format("its weight has {} non-zeros, factors of rank {} have {} parameters",
-                       problem.nonzeros, point.rank, point.parameters);
-  }
+  std::string why = quantization::why_not_smaller(problem, point, ranks_);
+  if (!why.empty()) return why;
   if (goal_ == Goal::kLatency && problem.rows > 0 &&
       !is_faster(problem, problem.solution->outline(point), context)) {
     return fmt::format("factors of rank {} are not predicted to be faster", point.rank);
@@ -452,11 +269,11 @@ std::string FactorizeWeights::why_not(const Problem& problem, const FactorPoint&
   return "";
 }
 
-void FactorizeWeights::store(Problem& problem, PassContext& context) const {
+void FactorizeWeights::store(FactorProblem& problem, PassContext& context) const {
   const Layer& layer = problem.layer;
   const FactorPoint& point = *problem.chosen;
   problem.factors = problem.solution->factors(point);
-  if (!problem.moments.empty() && has_free_bias(layer)) {
+  if (!problem.moments.empty() && quantization::has_free_bias(layer)) {
     const numerics::KernelShape shape = analysis::kernel_shape(layer);
     const auto after = numerics::composed(problem.solution->method(), problem.factors, shape);
     problem.shift =
@@ -466,9 +283,7 @@ void FactorizeWeights::store(Problem& problem, PassContext& context) const {
   context.count("parameters before", static_cast<int64_t>(problem.kernel.size()));
   context.count("parameters after", point.parameters);
   problem.constants = analysis::store_factors(layer, problem.factors, problem.type);
-  const std::string ranks = point.inner > 0 ? fmt::format("{} x {}", point.rank, point.inner)
-                                            : std::to_string(point.rank);
-  problem.how = fmt::format("{} rank {}", method_name(layer, problem.solution->method()), ranks);
+  problem.how = quantization::describe_factors(problem);
   problem.solution.reset();
 }
 
@@ -479,10 +294,10 @@ bool FactorizeWeights::run_on_layer(Layer& layer, PassContext& context) {
   }
   if (is_factor(layer)) throw Unsupported("it is a factor of a product already");
   if (std::string why = editor_.obstacle(layer); !why.empty()) throw Unsupported(std::move(why));
-  Problem& problem = problems_[index_.at(key_of(layer))];
+  FactorProblem& problem = problems_[index_.at(key_of(layer))];
   if (!problem.obstacle.empty()) throw Unsupported(problem.obstacle);
   if (problem.constants.empty()) {
-    if (!problem.chosen) problem.chosen = choose(problem, multiple(context));
+    if (!problem.chosen) problem.chosen = quantization::choose_point(problem, ranks_, multiple(context));
     if (std::string why = why_not(problem, *problem.chosen, context); !why.empty()) {
       throw Unsupported(std::move(why));
     }
@@ -495,7 +310,7 @@ bool FactorizeWeights::run_on_layer(Layer& layer, PassContext& context) {
                                     on_outputs ? "output's energy" : "energy"),
               .rank = static_cast<double>(problem.chosen->rank)});
   const bool is_first = layer.output == problem.layer.output;
-  if (is_first || has_free_bias(layer)) quantization::shift_bias(layer, problem.shift);
+  if (is_first || quantization::has_free_bias(layer)) quantization::shift_bias(layer, problem.shift);
   analysis::put_factors(layer, problem.factors, problem.constants);
   if (layer.weight.uses().empty()) {
     model.state().constraints.erase(layer.weight.name());
