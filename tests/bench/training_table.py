@@ -107,7 +107,7 @@ class Table:
         lines = f"data: {{training: {{npz: {os.path.abspath(self.options.models)}/ocr-recognition/calib.npz}}}}\n"
         cases = [("vit-tiny/model", self.mnist, "top1", "share-weights: {values: 3}", 64, 0.0005),
                  ("glyphs/mobilenetv2-bn", self.glyphs, "top1", "share-weights: {values: 7}", 64, 0.0005),
-                 ("ocr-recognition/model", lines, "ctc-exact", "prune-magnitude: {sparsity: 0.5}", 8, 0.0003)]
+                 ("ocr-recognition/model", lines, "ctc-exact", "prune-magnitude: {sparsity: 0.2}", 8, 0.0003)]
         for name, data, metric, damage, batch, rate in cases:
             if self.options.only not in name:
                 continue
