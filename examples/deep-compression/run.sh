@@ -7,7 +7,8 @@ usage() {
 usage: examples/deep-compression/run.sh OUT [RECIPE...]
 
 Fetches MNIST where it is not there, runs the recipes beside this script (lenet-300-100,
-lenet-300-100-small, lenet-5 without RECIPE), packs their results, and writes OUT/table.md.
+lenet-300-100-small, lenet-5, lenet-5-small without RECIPE), packs their results, and writes
+OUT/table.md.
 
 MCOMPRESS=FILE is another program than build/release/bin/mcompress.
 TEXT
@@ -21,7 +22,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=${MCOMPRESS:-$here/../../build/release/bin/mcompress}
 out=$1
 shift
-[ $# -gt 0 ] || set -- lenet-300-100 lenet-300-100-small lenet-5
+[ $# -gt 0 ] || set -- lenet-300-100 lenet-300-100-small lenet-5 lenet-5-small
 "$here/fetch.sh"
 mkdir -p "$out"
 table=$out/table.md
