@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dense codes: every element is the number of its value in a codebook.
 //   [Cast] -> Div -> Mod -> Gather(codebook) -> Reshape      several digits to a word
+//   Cast -> Gather(table) -> Reshape                         many bytes: table[b] = the values of
+//                                                            byte b, Gather(codebook, its digits)
 //   Cast -> Gather(codebook)                                 one code to a byte, in the tensor's shape
 #include <fmt/format.h>
 
@@ -50,14 +52,13 @@ void propose_codes(const Content& content, const EncodingLimits& limits,
     if (type == DataType::kBfloat16) chain.require_opset(13);
     const int book = chain.constant(pattern_tensor(type, content.patterns));
     const Shape& shape = content.value.shape();
-    const int digits =
-        add_digits(chain, layout, count, shape, limits.opset, [codes = content.codes] {
-          return [codes](int64_t i) {
-            const auto at = static_cast<size_t>(i);
-            return at < codes->size() ? int64_t{(*codes)[at]} : int64_t{0};
-          };
-        });
-    const int values = chain.node("Gather", {book, digits});
+    const DigitFactory source = [codes = content.codes] {
+      return [codes](int64_t i) {
+        const auto at = static_cast<size_t>(i);
+        return at < codes->size() ? int64_t{(*codes)[at]} : int64_t{0};
+      };
+    };
+    const int values = add_look_up(chain, book, layout, count, shape, limits.opset, source);
     const Shape from = layout.per_word == 1 ? shape : Shape{layout.words(count), layout.per_word};
     add_trim(chain, values, count, layout.padded(count), from, shape);
     out.push_back(std::move(encoding));
@@ -68,23 +69,18 @@ std::optional<StoredForm> match_codes(const ValueRef& end) {
   Trail trail;
   const Peeled peeled = peel(end, trail);
   const NodeRef gather = peeled.value.producer();
-  if (!is_op(gather, "Gather") || gather.attribute("axis", int64_t{0}) != 0) return std::nullopt;
-  const ValueRef book = gather.input(0);
-  if (!book.is_constant() || !is_encodable(book.constant_type())) return std::nullopt;
-  if (book.constant_shape().size() != 1 || book.constant_shape()[0] < 1) return std::nullopt;
-  trail.add(gather);
-  trail.add(book);
-  const auto digits = match_digits(gather.input(1), trail);
-  if (!digits) return std::nullopt;
+  const auto found = match_look_up(gather, trail);
+  if (!found) return std::nullopt;
+  const auto& [book, digits] = *found;
   // Indices that the file holds as they are belong to an embedding or a shape computation.
-  if (digits->layout.per_word == 1 && gather.input(1).is_constant()) return std::nullopt;
-  const auto shape = peeled_shape(peeled, digits->shape);
+  if (digits.layout.per_word == 1 && gather.input(1).is_constant()) return std::nullopt;
+  const auto shape = peeled_shape(peeled, digits.shape);
   if (!shape) return std::nullopt;
   StoredForm form =
       finish_form(FormKind::kCodes, end, book.constant_type(), *shape, std::move(trail));
-  form.digits = StoredDigits{digits->words, digits->layout};
-  form.decode = [book, digits = *digits, shape = *shape, name = end.name()] {
-    return look_up(*book.constant(), digits, shape, name);
+  form.digits = StoredDigits{digits.words, digits.layout};
+  form.decode = [found = *found, shape = *shape, name = end.name()] {
+    return look_up(*found.book.constant(), found.digits, shape, name);
   };
   return form;
 }

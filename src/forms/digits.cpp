@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
+
+#include "forms/content.h"
 
 namespace mcompress::forms {
 namespace {
 
 constexpr int64_t kSmallConstant = 64;
+constexpr int64_t kBytes = 256;
+constexpr int64_t kTableWords = 65536;  ///< the table adds at most half a per cent to them
 
 int64_t largest_word(DataType word) {
   switch (word) {
@@ -65,6 +70,19 @@ std::vector<int64_t> powers(int64_t radix, int64_t count) {
   return result;
 }
 
+/// Each digit of words [n, 1]: [n, per_word].
+int add_division(Chain& chain, int words, const DigitLayout& layout, int64_t opset) {
+  const DataType type = arithmetic_type(layout.word);
+  const int divisors = chain.constant(
+      integers(type, {layout.per_word}, powers(layout.radix, layout.per_word)));
+  const int quotients = chain.node("Div", {words, divisors});
+  return add_mod(chain, quotients, chain.constant(integers(type, {}, {layout.radix})), opset);
+}
+
+int add_cast(Chain& chain, int value, DataType type) {
+  return chain.node("Cast", {value}, {{"to", static_cast<int64_t>(type)}});
+}
+
 bool is_word_type(DataType type) {
   const std::vector<DataType>& types = word_types();
   return std::find(types.begin(), types.end(), type) != types.end();
@@ -116,6 +134,61 @@ std::optional<ValueRef> match_words(const ValueRef& value, Trail& trail) {
   return words;
 }
 
+/// Matches add_division of words that match.
+std::optional<DigitMatch> match_division(const ValueRef& value, Trail& trail) {
+  const auto mod = match_mod(value, trail);
+  if (!mod) return std::nullopt;
+  const NodeRef div = mod->dividend.producer();
+  if (!is_op(div, "Div")) return std::nullopt;
+  const auto words = match_words(div.input(0), trail);
+  if (!words || !is_word_type(words->constant_type())) return std::nullopt;
+  const auto radix = scalar_constant(mod->radix);
+  const auto divisors = small_integers(div.input(1));
+  const Shape shape = words->constant_shape();
+  if (!radix || *radix < 2 || !divisors || shape.size() != 2 || shape[1] != 1) return std::nullopt;
+  const auto per_word = static_cast<int64_t>(divisors->size());
+  if (per_word > digits_per_word(words->constant_type(), *radix)) return std::nullopt;
+  if (*divisors != powers(*radix, per_word)) return std::nullopt;
+  trail.add(div);
+  trail.add(div.input(1));
+  trail.add(mod->radix);
+  return DigitMatch{{words->constant_type(), *radix, per_word}, *words, {shape[0], per_word}};
+}
+
+/// Digits that `rows` fetches from `table`: add_table_rows and add_byte_table.
+std::optional<DigitMatch> match_table(const ValueRef& table, const ValueRef& rows, Trail& trail) {
+  auto match = match_division(table, trail);
+  if (!match || match->words.constant_type() != DataType::kUint8) return std::nullopt;
+  if (match->words.constant_shape()[0] != kBytes) return std::nullopt;
+  const std::vector<int64_t> bytes = match->words.constant()->to_int64();
+  for (int64_t i = 0; i < kBytes; ++i) {
+    if (bytes[static_cast<size_t>(i)] != i) return std::nullopt;
+  }
+  const auto words = match_words(rows, trail);
+  if (!words || words->constant_type() != DataType::kUint8) return std::nullopt;
+  if (words->constant_shape().size() != 1) return std::nullopt;
+  match->words = *words;
+  match->shape[0] = words->constant_shape()[0];
+  return match;
+}
+
+/// Digits of the bytes 0 to 255, int32 [256, per_word].
+int add_byte_table(Chain& chain, const DigitLayout& layout, int64_t opset) {
+  std::vector<int64_t> bytes(static_cast<size_t>(kBytes));
+  std::iota(bytes.begin(), bytes.end(), int64_t{0});
+  const int all = chain.constant(integers(DataType::kUint8, {kBytes, 1}, bytes));
+  return add_division(chain, add_cast(chain, all, DataType::kInt32), layout, opset);
+}
+
+/// The words as int32 [words], rows of such a table.
+int add_table_rows(Chain& chain, const DigitLayout& layout, int64_t count,
+                   const DigitFactory& source) {
+  const int words = chain.constant(layout.word, {layout.words(count)}, [=] {
+    return pack_digits(layout, count, {layout.words(count)}, source());
+  });
+  return add_cast(chain, words, DataType::kInt32);
+}
+
 }  // namespace
 
 int64_t digits_per_word(DataType word, int64_t radix) {
@@ -155,21 +228,35 @@ Tensor pack_digits(const DigitLayout& layout, int64_t count, Shape word_shape,
   }
 }
 
+bool unpacks_by_table(const DigitLayout& layout, int64_t count) {
+  return layout.word == DataType::kUint8 && layout.per_word > 1 &&
+         layout.words(count) >= kTableWords;
+}
+
 int add_digits(Chain& chain, const DigitLayout& layout, int64_t count, Shape word_shape,
                int64_t opset, const DigitFactory& source) {
+  if (unpacks_by_table(layout, count)) {
+    const int table = add_byte_table(chain, layout, opset);
+    return chain.node("Gather", {table, add_table_rows(chain, layout, count, source)});
+  }
   if (layout.per_word > 1) word_shape = {layout.words(count), 1};
   int value = chain.constant(layout.word, word_shape, [=] {
     return pack_digits(layout, count, word_shape, source());
   });
-  const DataType type = arithmetic_type(layout.word);
   if (layout.word == DataType::kUint8 || layout.word == DataType::kUint16) {
-    value = chain.node("Cast", {value}, {{"to", static_cast<int64_t>(type)}});
+    value = add_cast(chain, value, arithmetic_type(layout.word));
   }
-  if (layout.per_word == 1) return value;
-  const int divisors = chain.constant(
-      integers(type, {layout.per_word}, powers(layout.radix, layout.per_word)));
-  value = chain.node("Div", {value, divisors});
-  return add_mod(chain, value, chain.constant(integers(type, {}, {layout.radix})), opset);
+  return layout.per_word == 1 ? value : add_division(chain, value, layout, opset);
+}
+
+int add_look_up(Chain& chain, int book, const DigitLayout& layout, int64_t count, Shape word_shape,
+                int64_t opset, const DigitFactory& source) {
+  if (!unpacks_by_table(layout, count)) {
+    const int digits = add_digits(chain, layout, count, std::move(word_shape), opset, source);
+    return chain.node("Gather", {book, digits});
+  }
+  const int table = chain.node("Gather", {book, add_byte_table(chain, layout, opset)});
+  return chain.node("Gather", {table, add_table_rows(chain, layout, count, source)});
 }
 
 void Trail::add(const ValueRef& value) {
@@ -187,26 +274,30 @@ std::optional<DigitMatch> match_digits(const ValueRef& value, Trail& trail) {
     match.shape = words->constant_shape();
     return match;
   }
-  const auto mod = match_mod(value, trail);
-  if (!mod) return std::nullopt;
-  const NodeRef div = mod->dividend.producer();
-  if (!is_op(div, "Div")) return std::nullopt;
-  const auto words = match_words(div.input(0), trail);
-  if (!words || !is_word_type(words->constant_type())) return std::nullopt;
-  const auto radix = scalar_constant(mod->radix);
-  const auto divisors = small_integers(div.input(1));
-  const Shape shape = words->constant_shape();
-  if (!radix || *radix < 2 || !divisors || shape.size() != 2 || shape[1] != 1) return std::nullopt;
-  const auto per_word = static_cast<int64_t>(divisors->size());
-  if (per_word > digits_per_word(words->constant_type(), *radix)) return std::nullopt;
-  if (*divisors != powers(*radix, per_word)) return std::nullopt;
-  trail.add(div);
-  trail.add(div.input(1));
-  trail.add(mod->radix);
-  match.words = *words;
-  match.layout = {words->constant_type(), *radix, per_word};
-  match.shape = {shape[0], per_word};
-  return match;
+  const NodeRef gather = value.producer();
+  if (!is_op(gather, "Gather")) return match_division(value, trail);
+  if (gather.attribute("axis", int64_t{0}) != 0) return std::nullopt;
+  trail.add(gather);
+  return match_table(gather.input(0), gather.input(1), trail);
+}
+
+std::optional<LookUpMatch> match_look_up(const NodeRef& gather, Trail& trail) {
+  const auto is_gather = [](const NodeRef& node) {
+    return is_op(node, "Gather") && node.attribute("axis", int64_t{0}) == 0;
+  };
+  if (!is_gather(gather)) return std::nullopt;
+  trail.add(gather);
+  const NodeRef table = gather.input(0).producer();
+  const bool by_table = is_gather(table);
+  if (by_table) trail.add(table);
+  const ValueRef book = by_table ? table.input(0) : gather.input(0);
+  if (!book.is_constant() || !is_encodable(book.constant_type())) return std::nullopt;
+  if (book.constant_shape().size() != 1 || book.constant_shape()[0] < 1) return std::nullopt;
+  trail.add(book);
+  const auto digits = by_table ? match_table(table.input(1), gather.input(1), trail)
+                               : match_digits(gather.input(1), trail);
+  if (!digits) return std::nullopt;
+  return LookUpMatch{book, *digits};
 }
 
 bool is_op(const NodeRef& node, std::string_view op) { return node && node.is(op); }

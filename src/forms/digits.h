@@ -13,8 +13,9 @@
 namespace mcompress::forms {
 
 /// Whole numbers below `radix`, several to a word: word = sum of digit[j] * radix^j. Unpacked by
-/// integer Div and Mod, which every runtime has; a radix that is no power of two wastes little
-/// (three values: five digits to a byte, 1.6 bits each).
+/// integer Div and Mod, which every runtime has, of each word or, where there are many bytes, of
+/// the 256 that a byte may be: then each fetches its row. A radix that is no power of two wastes
+/// little (three values: five digits to a byte, 1.6 bits each).
 struct DigitLayout {
   DataType word = DataType::kUint8;  ///< uint8, uint16, int32, int64
   int64_t radix = 256;
@@ -46,6 +47,14 @@ Tensor pack_digits(const DigitLayout& layout, int64_t count, Shape word_shape,
 int add_digits(Chain& chain, const DigitLayout& layout, int64_t count, Shape word_shape,
                int64_t opset, const DigitFactory& source);
 
+/// Whether a table of all bytes is worth its own: opening a session takes a third of the time, the
+/// file some 350 bytes more.
+bool unpacks_by_table(const DigitLayout& layout, int64_t count);
+/// Adds what finds the value of each digit in the constant `book`, of rank 1. Shape as of
+/// add_digits; a table holds the values of each byte.
+int add_look_up(Chain& chain, int book, const DigitLayout& layout, int64_t count, Shape word_shape,
+                int64_t opset, const DigitFactory& source);
+
 /// What matched: the reverse of add_digits.
 struct DigitMatch {
   DigitLayout layout;
@@ -62,6 +71,13 @@ struct Trail {
 };
 
 std::optional<DigitMatch> match_digits(const ValueRef& value, Trail& trail);
+
+/// The reverse of add_look_up, from its last node.
+struct LookUpMatch {
+  ValueRef book;
+  DigitMatch digits;
+};
+std::optional<LookUpMatch> match_look_up(const NodeRef& gather, Trail& trail);
 
 /// Calls `visit(i, digit)` for every digit, filling included, in order.
 template <class Visit>

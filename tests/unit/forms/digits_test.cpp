@@ -40,5 +40,23 @@ TEST(Digits, PackingPutsTheFirstDigitLowest) {
   EXPECT_EQ(words.as<uint8_t>()[1], 2 + 0 * 3 + 1 * 9 + 2 * 27 + 0 * 81);
 }
 
+TEST(Digits, OfManyBytesAreLookedUpNotDivided) {
+  const DigitLayout layout{DataType::kUint8, 3, 5};
+  const auto divided_words = [&](int64_t count) {
+    Chain chain;
+    add_digits(chain, layout, count, {count}, 17, [] { return [](int64_t) { return int64_t{1}; }; });
+    for (const Chain::Node& node : chain.nodes()) {
+      if (node.op != "Div") continue;
+      // Div reads what Cast makes of the words.
+      const Chain::Value& cast = chain.values()[static_cast<size_t>(node.inputs[0])];
+      const int words = chain.nodes()[cast.at].inputs[0];
+      return chain.constants()[chain.values()[static_cast<size_t>(words)].at].shape[0];
+    }
+    return int64_t{0};
+  };
+  EXPECT_EQ(divided_words(5 * 1000), 1000);
+  EXPECT_EQ(divided_words(5 * 100'000), 256);
+}
+
 }  // namespace
 }  // namespace mcompress::forms

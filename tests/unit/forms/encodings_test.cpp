@@ -90,6 +90,10 @@ std::vector<Case> cases() {
   add("odd_rank1", random_tensor(DataType::kFloat, {1001}, 7, 0.3));
   add("rank1", random_tensor(DataType::kFloat, {1024}, 4, 0.0));
   add("rank4", random_tensor(DataType::kFloat, {8, 4, 3, 3}, 4, 0.8));
+  // So many words that a table of all bytes unpacks them.
+  add("many_codes", random_tensor(DataType::kFloat, {400, 401}, 15, 0.0));
+  add("many_ternary", random_tensor(DataType::kFloat, {700, 501}, 3, 0.0));
+  add("many_bits", random_tensor(DataType::kFloat, {700, 801}, 15, 0.5));
   add("scalar", Tensor::scalar(2.5F));
   add("one", Tensor::from(Shape{1}, std::vector<float>{-0.0F}));
   add("one_4d", Tensor::from(Shape{1, 1, 1, 1}, std::vector<float>{3.0F}));
