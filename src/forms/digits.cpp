@@ -134,6 +134,10 @@ std::optional<ValueRef> match_words(const ValueRef& value, Trail& trail) {
   return words;
 }
 
+bool fetches_rows(const NodeRef& node) {
+  return is_op(node, "Gather") && node.attribute("axis", int64_t{0}) == 0;
+}
+
 /// Matches add_division of words that match.
 std::optional<DigitMatch> match_division(const ValueRef& value, Trail& trail) {
   const auto mod = match_mod(value, trail);
@@ -170,6 +174,13 @@ std::optional<DigitMatch> match_table(const ValueRef& table, const ValueRef& row
   match->words = *words;
   match->shape[0] = words->constant_shape()[0];
   return match;
+}
+
+/// Whether a table of all bytes is worth its own: opening a session takes a third of the time, the
+/// file some 350 bytes more.
+bool unpacks_by_table(const DigitLayout& layout, int64_t count) {
+  return layout.word == DataType::kUint8 && layout.per_word > 1 &&
+         layout.words(count) >= kTableWords;
 }
 
 /// Digits of the bytes 0 to 255, int32 [256, per_word].
@@ -228,11 +239,6 @@ Tensor pack_digits(const DigitLayout& layout, int64_t count, Shape word_shape,
   }
 }
 
-bool unpacks_by_table(const DigitLayout& layout, int64_t count) {
-  return layout.word == DataType::kUint8 && layout.per_word > 1 &&
-         layout.words(count) >= kTableWords;
-}
-
 int add_digits(Chain& chain, const DigitLayout& layout, int64_t count, Shape word_shape,
                int64_t opset, const DigitFactory& source) {
   if (unpacks_by_table(layout, count)) {
@@ -275,20 +281,16 @@ std::optional<DigitMatch> match_digits(const ValueRef& value, Trail& trail) {
     return match;
   }
   const NodeRef gather = value.producer();
-  if (!is_op(gather, "Gather")) return match_division(value, trail);
-  if (gather.attribute("axis", int64_t{0}) != 0) return std::nullopt;
+  if (!fetches_rows(gather)) return match_division(value, trail);
   trail.add(gather);
   return match_table(gather.input(0), gather.input(1), trail);
 }
 
 std::optional<LookUpMatch> match_look_up(const NodeRef& gather, Trail& trail) {
-  const auto is_gather = [](const NodeRef& node) {
-    return is_op(node, "Gather") && node.attribute("axis", int64_t{0}) == 0;
-  };
-  if (!is_gather(gather)) return std::nullopt;
+  if (!fetches_rows(gather)) return std::nullopt;
   trail.add(gather);
   const NodeRef table = gather.input(0).producer();
-  const bool by_table = is_gather(table);
+  const bool by_table = fetches_rows(table);
   if (by_table) trail.add(table);
   const ValueRef book = by_table ? table.input(0) : gather.input(0);
   if (!book.is_constant() || !is_encodable(book.constant_type())) return std::nullopt;

@@ -47,9 +47,6 @@ Tensor pack_digits(const DigitLayout& layout, int64_t count, Shape word_shape,
 int add_digits(Chain& chain, const DigitLayout& layout, int64_t count, Shape word_shape,
                int64_t opset, const DigitFactory& source);
 
-/// Whether a table of all bytes is worth its own: opening a session takes a third of the time, the
-/// file some 350 bytes more.
-bool unpacks_by_table(const DigitLayout& layout, int64_t count);
 /// Adds what finds the value of each digit in the constant `book`, of rank 1. Shape as of
 /// add_digits; a table holds the values of each byte.
 int add_look_up(Chain& chain, int book, const DigitLayout& layout, int64_t count, Shape word_shape,
