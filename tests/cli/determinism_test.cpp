@@ -8,35 +8,16 @@
 
 #include "models.h"
 #include "tests/support/cli_test.h"
+#include "tests/support/noise.h"
 
 namespace mcompress {
 namespace {
 
 using ::testing::Ne;
 
-class Numbers {
- public:
-  Tensor tensor(Shape shape, float scale) {
-    std::vector<float> values(static_cast<size_t>(element_count(shape)));
-    for (float& v : values) v = scale * next();
-    return Tensor::from<float>(std::move(shape), values);
-  }
-
- private:
-  float next() {  // about normal
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      sum += static_cast<float>(state_ >> 40) / static_cast<float>(1 << 24) - 0.5F;
-    }
-    return 1.7F * sum;
-  }
-  uint64_t state_ = 5;
-};
-
 /// Two convolutions, pooling and two products. The first class wins on every sample, so that each
 /// gate holds and each step leaves its bytes in the file.
-void write_network(const std::filesystem::path& path, Numbers& numbers) {
+void write_network(const std::filesystem::path& path, testing::Noise& numbers) {
   Model model = test::parse_model("g (float[N,2,10,10] x) => (float[N,6] y) { y = Identity(x) }");
   Graph& graph = model.graph();
   const auto weight = [&](const Shape& shape) {
@@ -66,7 +47,7 @@ void write_network(const std::filesystem::path& path, Numbers& numbers) {
 }
 
 /// [samples, 2, 10, 10] as .npy.
-void write_samples(const std::filesystem::path& path, int64_t samples, Numbers& numbers) {
+void write_samples(const std::filesystem::path& path, int64_t samples, testing::Noise& numbers) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
                        std::to_string(samples) + ", 2, 10, 10), }";
   header.resize(117, ' ');
@@ -88,7 +69,7 @@ class Determinism : public testing::CliTest, public ::testing::WithParamInterfac
 };
 
 TEST_P(Determinism, OfARunWithData) {
-  Numbers numbers;
+  testing::Noise numbers(5);
   write_network(path("m.onnx"), numbers);
   write_samples(path("calib.npy"), 120, numbers);
   const std::string first = compressed("1");

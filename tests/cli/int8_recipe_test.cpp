@@ -14,6 +14,7 @@
 #include "opset/service.h"
 #include "pass/manager.h"
 #include "tests/support/memory_dataset.h"
+#include "tests/support/noise.h"
 #include "tests/support/pass_test.h"
 
 namespace mcompress::test {
@@ -21,31 +22,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::Not;
-
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed) {}
-  float next() {  // about normal
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      sum += static_cast<float>(state_ >> 40) / static_cast<float>(1 << 24) - 0.5F;
-    }
-    return 1.7F * sum;
-  }
-  Tensor tensor(Shape shape, float scale) {
-    std::vector<float> values(static_cast<size_t>(element_count(shape)));
-    for (float& v : values) v = scale * next();
-    return Tensor::from<float>(std::move(shape), values);
-  }
-  int64_t below(int64_t limit) {
-    next();
-    return static_cast<int64_t>((state_ >> 33) % static_cast<uint64_t>(limit));
-  }
-
- private:
-  uint64_t state_;
-};
 
 /// Builds a model of one input on top of a skeleton in text form whose output is an Identity of it.
 class Builder {
@@ -86,7 +62,7 @@ class Builder {
 
  private:
   Model model_;
-  Noise noise_;
+  testing::Noise noise_;
   int count_ = 0;
 };
 
@@ -137,7 +113,7 @@ g (float[1,3,40,40] x) => (float[1,4] y) { y = Identity(x) })");
 }
 
 std::shared_ptr<const Dataset> samples_for(const Model& model, size_t count, uint64_t seed) {
-  Noise noise(seed);
+  testing::Noise noise(seed);
   const ValueInfo input = model.graph().inputs()[0];
   std::vector<Feeds> samples;
   for (size_t i = 0; i < count; ++i) {

@@ -12,6 +12,7 @@
 
 #include "mcompress/mcompress.h"
 #include "tests/support/cli_test.h"
+#include "tests/support/has_trainer.h"
 #include "tests/support/model_text.h"
 
 namespace mcompress {
@@ -533,16 +534,6 @@ const std::set<std::string>& ways_to_the_same_end() {
   return kOptions;
 }
 
-/// Built with libtorch.
-bool has_trainer() {
-  try {
-    open_trainer();
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 std::string recipe_of(const OptionCase& one, const std::string& steps) {
   // "a, b: {...}" is a list of steps; the last one alone has options.
   std::string list;
@@ -578,7 +569,7 @@ TEST_F(RecipeKeys, EveryOptionOfEveryPassHasACase) {
 }
 
 TEST_F(RecipeKeys, EveryOptionChangesTheOutput) {
-  const bool trains = has_trainer();
+  const bool trains = testing::has_trainer();
   for (const auto& [option, one] : option_cases()) {
     if (one.model == "trained.onnx" && !trains) continue;
     SCOPED_TRACE(option);

@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "mcompress/trainer.h"
 #include "tests/support/cli_test.h"
+#include "tests/support/has_trainer.h"
 #include "tests/support/model_text.h"
 
 namespace mcompress {
@@ -16,19 +16,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-bool has_trainer() {
-  try {
-    open_trainer();
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 class CliTraining : public testing::CliTest {
  protected:
   void SetUp() override {
-    if (!has_trainer()) GTEST_SKIP() << "built without libtorch";
+    if (!testing::has_trainer()) GTEST_SKIP() << "built without libtorch";
     test::parse_model(R"(
       g (float[N,4] x) => (float[N,3] y)
       <float[4,8] a = {0.5,-1,0.3,0.2,-0.7,0.1,0.9,-0.4, 0.3,0.8,-0.6,0.5,0.2,-0.9,0.1,0.7,
