@@ -12,13 +12,11 @@
 #include "pipeline/layer_table.h"
 #include "pipeline/measure.h"
 #include "pipeline/session_child.h"
-#include "support/gzip_size.h"
 #include "support/hash.h"
 
 namespace mcompress {
 namespace {
 
-constexpr uint64_t kGzipBelow = uint64_t{256} << 20;
 constexpr int kPairs = 100;
 constexpr double kSeconds = 20;
 constexpr size_t kParitySamples = 16;
@@ -26,7 +24,7 @@ constexpr int kProfileRuns = 20;
 
 SizeFigure size_of(LoadedModel& loaded, const ValueTypes& types) {
   SizeFigure size = size_figure(loaded.model, types);
-  if (size.file_bytes < kGzipBelow) size.gzip_bytes = support::gzip_size(loaded.path);
+  add_gzip_bytes(size, loaded.path);
   return size;
 }
 

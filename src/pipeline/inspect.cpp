@@ -13,13 +13,11 @@
 #include "mcompress/layer.h"
 #include "pipeline/environment.h"
 #include "pipeline/measure.h"
-#include "support/gzip_size.h"
 #include "support/hash.h"
 
 namespace mcompress {
 namespace {
 
-constexpr uint64_t kGzipBelow = uint64_t{256} << 20;
 
 std::vector<InspectValue> values_of(const std::vector<ValueInfo>& values) {
   std::vector<InspectValue> result;
@@ -133,7 +131,7 @@ InspectReport inspect_model(const std::filesystem::path& path, Model& model,
   if (report.size.file_bytes > on_disk + kFraming)
     report.external_bytes = report.size.file_bytes - on_disk;
   report.size.file_bytes = on_disk + report.external_bytes;
-  if (on_disk < kGzipBelow) report.size.gzip_bytes = support::gzip_size(path);
+  add_gzip_bytes(report.size, path);
   report.inputs = values_of(model.graph().inputs());
   report.outputs = values_of(model.graph().outputs());
   report.ops = count_ops(model);

@@ -5,6 +5,7 @@
 
 #include "analysis/cost.h"
 #include "ir/contents.h"
+#include "support/gzip_size.h"
 #include "support/memory.h"
 
 namespace mcompress {
@@ -12,6 +13,8 @@ namespace {
 
 constexpr int kGatePairs = 60;
 constexpr double kGateSeconds = 10;
+/// Two seconds of gzip.
+constexpr uint64_t kGzipBelow = uint64_t{64} << 20;
 
 bool asks_for(const std::vector<LimitSpec>& limits, std::string_view quantity) {
   return std::any_of(limits.begin(), limits.end(),
@@ -44,6 +47,10 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model) {
   JudgedMetric judged{evaluator.metric(), evaluator.baseline(), evaluator.evaluate(model), {}};
   judged.drop = evaluator.compare(judged.base, judged.result);
   return judged;
+}
+
+void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file) {
+  if (size.file_bytes < kGzipBelow) size.gzip_bytes = support::gzip_size(file);
 }
 
 std::optional<uint64_t> KnownNonzeros::of(const Model& model) const {

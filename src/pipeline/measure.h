@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,9 +23,12 @@ LatencyFigure to_figure(const Latency& latency);
 JudgedMetric judged_metric(Evaluator& evaluator, const Model& model);
 
 /// Bytes, parameters, multiply-accumulates of a model. gzip_bytes is left 0: it is of a written
-/// file.
+/// file (add_gzip_bytes).
 SizeFigure size_figure(Model& model, const ValueTypes& types,
                        std::optional<uint64_t> known_nonzeros = std::nullopt);
+
+/// Bytes of the file under gzip; left unmeasured (0) where that would take longer than all the rest.
+void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file);
 
 /// Non-zeros of states of one model: counting reads every weight, and most steps
 /// change few.
