@@ -36,26 +36,36 @@ void release(Block block) {
   ::operator delete[](block.memory, std::align_val_t{large ? kHugePage : kLine});
 }
 
-/// The large block that was freed last: the tensors of a large model are read one after the other,
-/// and the system clears what it hands out.
+/// The large blocks that were freed last: the tensors of a large model, and what is made of them,
+/// follow one another in few sizes, and the system clears what it hands out.
 class Kept {
  public:
   std::byte* take(size_t size) {
     const std::lock_guard lock(mutex_);
-    if (block_.size != size) return nullptr;
-    return std::exchange(block_, {}).memory;
+    const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(),
+                                    [&](const Block& block) { return block.size == size; });
+    if (found == blocks_.rend()) return nullptr;
+    std::byte* const memory = found->memory;
+    blocks_.erase(std::next(found).base());
+    total_ -= size;
+    return memory;
   }
   void put(Block block) {
     if (block.size < kLargeFrom || block.size > kKeptMost) return release(block);
-    std::unique_lock lock(mutex_);
-    std::swap(block, block_);
-    lock.unlock();
-    release(block);
+    const std::lock_guard lock(mutex_);
+    blocks_.push_back(block);
+    total_ += block.size;
+    while (total_ > kKeptMost) {
+      release(blocks_.front());
+      total_ -= blocks_.front().size;
+      blocks_.erase(blocks_.begin());
+    }
   }
 
  private:
   std::mutex mutex_;
-  Block block_;
+  std::vector<Block> blocks_;  ///< the last one freed last
+  size_t total_ = 0;
 };
 
 /// Never destroyed: tensors of static objects may outlive it.

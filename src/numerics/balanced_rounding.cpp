@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include "numerics/quantize_simd.h"
 #include "support/parallel_for.h"
 
@@ -15,6 +17,7 @@ constexpr int64_t kTaskElements = int64_t{1} << 18;
 /// Weights of a group of columns that stay in the cache; the columns whose integers fill a line.
 constexpr int64_t kCachedElements = int64_t{1} << 18;
 constexpr int64_t kLine = 64;
+constexpr size_t kRowsAhead = 6;
 
 constexpr size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
@@ -84,35 +87,62 @@ Channel channel_at(std::span<const float> scales, std::span<const int32_t> zero_
 
 /// Some columns of a matrix, copied together so that they stay in the cache: the sums of their
 /// errors first, then, with the direction known, the few weights that are near enough to a half.
+/// One stands for one group after the other, as what it holds is larger than what the system keeps
+/// for the next.
 class ColumnGroup {
  public:
-  ColumnGroup(std::span<const float> weights, ChannelLayout layout, int64_t start, int64_t columns)
-      : layout_{layout.outer, columns, 1},
-        stride_(to_size(layout.channels)),
-        start_(to_size(start)),
-        errors_(to_size(layout_.size())),
-        codes_(errors_.size()) {
+  void load(std::span<const float> weights, ChannelLayout layout, int64_t start, int64_t columns) {
+    layout_ = {layout.outer, columns, 1};
+    stride_ = to_size(layout.channels);
+    start_ = to_size(start);
+    const size_t size = to_size(layout_.size());
+    if (memory_.size() < size) memory_.resize(size);
+    if (code_memory_.size() < size) code_memory_.resize(size);
+    errors_ = std::span(memory_).first(size);
+    codes_ = std::span(code_memory_).first(size);
+    least_.assign(width(), MinMax{}.min);
+    most_.assign(width(), MinMax{}.max);
+    non_finite_ = 0;
     for (size_t r = 0; r < rows(); ++r) {
-      std::copy_n(weights.data() + r * stride_ + start_, width(), errors_.data() + r * width());
+      const float* const row = weights.data() + r * stride_ + start_;
+      if (r + kRowsAhead < rows()) prefetch(row + kRowsAhead * stride_);
+      std::copy_n(row, width(), row_of(r).data());
+      non_finite_ += simd::column_min_max(row_of(r), least_, most_);
     }
+  }
+  /// Gives what is more than a usual group takes back.
+  void shrink() {
+    if (memory_.size() <= to_size(2 * kCachedElements)) return;
+    std::vector<float>().swap(memory_);
+    std::vector<int8_t>().swap(code_memory_);
   }
 
-  /// Rounds to nearest; throws as channel_params does.
+  /// Rounds to nearest and balances; throws as channel_params does.
   std::vector<QuantParams> round(const WeightQuantOptions& options) {
-    const auto params = channel_params(errors_, layout_, options);
-    std::vector<float> scales;
-    std::vector<int32_t> zero_points;
-    for (const QuantParams& one : params) {
-      scales.push_back(one.scale);
-      if (!options.symmetric) zero_points.push_back(one.zero_point);
+    const auto params = params_for(options);
+    const ChannelScales channels = scales_of(params, options);
+    start_sums(params);
+    for (size_t r = 0; r < rows(); ++r) {
+      if (options.symmetric) {
+        simd::quantize_row(row_of(r), channels.scales, options.range, codes_of(r));
+      } else {
+        quantize_channels(row_of(r), {1, layout_.channels, 1}, channels.scales,
+                          channels.zero_points, options.range, codes_of(r));
+      }
+      add_errors(r);
     }
-    quantize_channels(errors_, layout_, scales, zero_points, options.range, codes_);
+    balance(options.range);
     return params;
   }
-  void read_codes(std::span<const int8_t> stored) {
+  /// Balances what was rounded to nearest before.
+  void balance(std::span<const int8_t> stored, std::span<const QuantParams> params,
+               IntRange range) {
+    start_sums(params);
     for (size_t r = 0; r < rows(); ++r) {
-      std::copy_n(stored.data() + r * stride_ + start_, width(), codes_.data() + r * width());
+      std::copy_n(stored.data() + r * stride_ + start_, width(), codes_of(r).data());
+      add_errors(r);
     }
+    balance(range);
   }
   void write_codes(std::span<int8_t> stored) const {
     for (size_t r = 0; r < rows(); ++r) {
@@ -120,47 +150,61 @@ class ColumnGroup {
     }
   }
 
-  /// Once: the weights become errors.
-  void balance(std::span<const QuantParams> params, IntRange range) {
-    find_sums(params);
+ private:
+  size_t rows() const { return to_size(layout_.outer); }
+  size_t width() const { return to_size(layout_.channels); }
+  std::span<float> row_of(size_t r) { return errors_.subspan(r * width(), width()); }
+  std::span<int8_t> codes_of(size_t r) { return codes_.subspan(r * width(), width()); }
+
+  /// Rows are too far apart for the processor to see that one follows the other.
+  void prefetch(const float* row) const {
+    for (size_t i = 0; i < width(); i += to_size(kLine) / sizeof(float)) hwy::Prefetch(row + i);
+  }
+
+  std::vector<QuantParams> params_for(const WeightQuantOptions& options) const {
+    if (options.clip != ClipSearch::kNone) return channel_params(errors_, layout_, options);
+    std::vector<MinMax> extents;
+    for (size_t c = 0; c < width(); ++c) extents.push_back({least_[c], most_[c], 0});
+    extents[0].non_finite = non_finite_;
+    return params_of(extents, options);
+  }
+
+  void start_sums(std::span<const QuantParams> params) {
+    inverse_.clear();
+    zeros_.clear();
+    for (const QuantParams& one : params) {
+      inverse_.push_back(1.0F / one.scale);
+      zeros_.push_back(static_cast<float>(one.zero_point));
+    }
+    sums_.assign(width(), 0.0);
+  }
+  /// Once a row: its weights become errors.
+  void add_errors(size_t r) {
+    simd::rounding_errors(row_of(r), codes_of(r), inverse_, zeros_, sums_);
+  }
+
+  void balance(IntRange range) {
     find_candidates();
     Balancer balancer(range);
     for (size_t c = 0; c < width(); ++c) turn(c, balancer);
   }
-
- private:
-  size_t rows() const { return to_size(layout_.outer); }
-  size_t width() const { return to_size(layout_.channels); }
-
-  void find_sums(std::span<const QuantParams> params) {
-    std::vector<float> inverse, zeros;
-    for (const QuantParams& one : params) {
-      inverse.push_back(1.0F / one.scale);
-      zeros.push_back(static_cast<float>(one.zero_point));
-    }
-    sums_.assign(width(), 0.0);
-    for (size_t r = 0; r < rows(); ++r) {
-      const auto row = std::span(errors_).subspan(r * width(), width());
-      simd::rounding_errors(row, std::span<const int8_t>(codes_).subspan(r * width(), width()),
-                            inverse, zeros, sums_);
-    }
-  }
   int64_t wanted(size_t c) const { return static_cast<int64_t>(std::llround(std::abs(sums_[c]))); }
 
   void find_candidates() {
-    std::vector<float> sign(width(), 0.0F), least(width(), 0.5F);
+    std::vector<float> sign(width(), 0.0F), limit(width(), 0.5F);
     for (size_t c = 0; c < width(); ++c) {
       if (wanted(c) == 0) continue;
       sign[c] = sums_[c] > 0 ? 1.0F : -1.0F;
       // Errors are nearly uniform: twice as many as are wanted, and some, are nearly always enough.
       const double share = static_cast<double>(2 * wanted(c) + 16) / static_cast<double>(rows());
-      least[c] = static_cast<float>(std::max(0.0, 0.5 - share));
+      limit[c] = static_cast<float>(std::max(0.0, 0.5 - share));
     }
-    candidates_.resize(width());
+    if (candidates_.size() < width()) candidates_.resize(width());
+    for (auto& column : candidates_) column.clear();
     std::vector<uint32_t> found(width());
     for (size_t r = 0; r < rows(); ++r) {
-      const auto row = std::span<const float>(errors_).subspan(r * width(), width());
-      const size_t count = simd::find_above(row, sign, least, found);
+      const auto row = row_of(r);
+      const size_t count = simd::find_above(row, sign, limit, found);
       for (size_t i = 0; i < count; ++i) {
         const uint32_t c = found[i];
         candidates_[c].push_back({row[c] * sign[c], r});
@@ -179,36 +223,43 @@ class ColumnGroup {
   }
 
   ChannelLayout layout_;
-  size_t stride_, start_;
-  std::vector<float> errors_;  ///< the weights, until they are balanced
-  std::vector<int8_t> codes_;
+  size_t stride_ = 0, start_ = 0;
+  std::vector<float> memory_;
+  std::vector<int8_t> code_memory_;
+  std::span<float> errors_;  ///< the weights, until they are rounded
+  std::span<int8_t> codes_;
+  std::vector<float> least_, most_;  ///< of each column
+  int64_t non_finite_ = 0;
+  std::vector<float> inverse_, zeros_;
   std::vector<double> sums_;
   std::vector<std::vector<Balancer::Candidate>> candidates_;
 };
 
 bool channels_are_columns(ChannelLayout layout) { return layout.inner == 1 && layout.channels > 1; }
 
-/// Calls fn(first, columns) for groups of columns that fit the cache.
+/// Calls fn(group, first, columns) for groups of columns that fit the cache.
 template <class Fn>
-void for_each_group(ChannelLayout layout, Fn fn) {
+void for_each_group(std::span<const float> weights, ChannelLayout layout, Fn fn) {
   const int64_t fits = kCachedElements / std::max<int64_t>(layout.outer, 1) / kLine * kLine;
   const int64_t columns = std::clamp<int64_t>(fits, kLine, 16 * kLine);
-  parallel_for(0, layout.channels, columns,
-               [&](int64_t first, int64_t last) { fn(first, last - first); });
+  parallel_for(0, layout.channels, columns, [&](int64_t first, int64_t last) {
+    thread_local ColumnGroup group;
+    group.load(weights, layout, first, last - first);
+    fn(group, first, last - first);
+    group.shrink();
+  });
 }
 
 /// Channels are the columns of a matrix.
 void balance_columns(std::span<const float> weights, ChannelLayout layout,
                      std::span<const float> scales, std::span<const int32_t> zero_points,
                      IntRange range, std::span<int8_t> stored) {
-  for_each_group(layout, [&](int64_t first, int64_t columns) {
+  for_each_group(weights, layout, [&](ColumnGroup& group, int64_t first, int64_t columns) {
     std::vector<QuantParams> params;
     for (int64_t c = first; c < first + columns; ++c) {
       params.push_back({scales[to_size(c)], zero_points.empty() ? 0 : zero_points[to_size(c)]});
     }
-    ColumnGroup group(weights, layout, first, columns);
-    group.read_codes(stored);
-    group.balance(params, range);
+    group.balance(stored, params, range);
     group.write_codes(stored);
   });
 }
@@ -248,29 +299,20 @@ void balance_rounding(std::span<const float> weights, ChannelLayout layout,
   });
 }
 
-QuantizedWeights quantize_balanced(std::span<const float> weights, ChannelLayout layout,
-                                   const WeightQuantOptions& options) {
+ChannelScales quantize_balanced(std::span<const float> weights, ChannelLayout layout,
+                                const WeightQuantOptions& options, std::span<int8_t> stored) {
   if (!channels_are_columns(layout) || !options.importance.empty()) {
-    QuantizedWeights result = quantize_weights(weights, layout, options);
-    balance_rounding(weights, layout, result.scales, result.zero_points, options.range,
-                     result.values);
+    ChannelScales result = quantize_weights(weights, layout, options, stored);
+    balance_rounding(weights, layout, result.scales, result.zero_points, options.range, stored);
     return result;
   }
-  QuantizedWeights result;
-  result.values.resize(weights.size());
-  result.scales.resize(to_size(layout.channels));
-  if (!options.symmetric) result.zero_points.resize(result.scales.size());
-  for_each_group(layout, [&](int64_t first, int64_t columns) {
-    ColumnGroup group(weights, layout, first, columns);
-    const std::vector<QuantParams> params = group.round(options);
-    group.balance(params, options.range);
-    group.write_codes(result.values);
-    for (size_t c = 0; c < params.size(); ++c) {
-      result.scales[to_size(first) + c] = params[c].scale;
-      if (!options.symmetric) result.zero_points[to_size(first) + c] = params[c].zero_point;
-    }
+  std::vector<QuantParams> params(to_size(layout.channels));
+  for_each_group(weights, layout, [&](ColumnGroup& group, int64_t first, int64_t) {
+    const std::vector<QuantParams> own = group.round(options);
+    group.write_codes(stored);
+    std::copy(own.begin(), own.end(), params.begin() + first);
   });
-  return result;
+  return scales_of(params, options);
 }
 
 }  // namespace mcompress::numerics

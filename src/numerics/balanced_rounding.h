@@ -18,8 +18,8 @@ void balance_rounding(std::span<const float> weights, ChannelLayout layout,
                       IntRange range, std::span<int8_t> stored);
 
 /// quantize_weights and balance_rounding in one: where channels are columns, a weight that does not
-/// fit the caches is read once.
-QuantizedWeights quantize_balanced(std::span<const float> weights, ChannelLayout layout,
-                                   const WeightQuantOptions& options);
+/// fit the caches is read once. The integers go to `stored`.
+ChannelScales quantize_balanced(std::span<const float> weights, ChannelLayout layout,
+                                const WeightQuantOptions& options, std::span<int8_t> stored);
 
 }  // namespace mcompress::numerics

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "mcompress/error.h"
 #include "support/parallel_for.h"
@@ -86,19 +87,12 @@ QuantParams least_error_params(std::span<const float> values, std::span<const fl
   return params_at(extent, best_ratio, options);
 }
 
-void require_finite(const std::vector<MinMax>& extents) {
+void require_finite(std::span<const MinMax> extents) {
   int64_t non_finite = 0;
   for (const MinMax& extent : extents) non_finite += extent.non_finite;
   if (non_finite == 0) return;
   throw Error(ErrorCode::kModel,
               "weights hold " + std::to_string(non_finite) + " NaN or infinite values");
-}
-
-void append(const std::vector<QuantParams>& params, bool symmetric, QuantizedWeights& result) {
-  for (const QuantParams& one : params) {
-    result.scales.push_back(one.scale);
-    if (!symmetric) result.zero_points.push_back(one.zero_point);
-  }
 }
 
 int32_t zero_point_at(std::span<const int32_t> zero_points, int64_t i) {
@@ -164,12 +158,9 @@ std::vector<MinMax> channel_min_max(std::span<const float> weights, ChannelLayou
 std::vector<QuantParams> channel_params(std::span<const float> weights, ChannelLayout layout,
                                         const WeightQuantOptions& options) {
   const std::vector<MinMax> extents = channel_min_max(weights, layout);
+  if (options.clip == ClipSearch::kNone) return params_of(extents, options);
   require_finite(extents);
   std::vector<QuantParams> params(extents.size());
-  if (options.clip == ClipSearch::kNone) {
-    for (size_t i = 0; i < params.size(); ++i) params[i] = params_at(extents[i], 1.0F, options);
-    return params;
-  }
   parallel_for(0, layout.channels, channels_per_task(layout), [&](int64_t first, int64_t last) {
     std::vector<float> values;
     std::vector<float> importance;
@@ -181,6 +172,23 @@ std::vector<QuantParams> channel_params(std::span<const float> weights, ChannelL
     }
   });
   return params;
+}
+
+std::vector<QuantParams> params_of(std::span<const MinMax> extents,
+                                   const WeightQuantOptions& options) {
+  require_finite(extents);
+  std::vector<QuantParams> params;
+  for (const MinMax& extent : extents) params.push_back(params_at(extent, 1.0F, options));
+  return params;
+}
+
+ChannelScales scales_of(std::span<const QuantParams> params, const WeightQuantOptions& options) {
+  ChannelScales result;
+  for (const QuantParams& one : params) {
+    result.scales.push_back(one.scale);
+    if (!options.symmetric) result.zero_points.push_back(one.zero_point);
+  }
+  return result;
 }
 
 void quantize_channels(std::span<const float> weights, ChannelLayout layout,
@@ -236,11 +244,15 @@ void dequantize_channels(std::span<const int8_t> stored, ChannelLayout layout,
 
 QuantizedWeights quantize_weights(std::span<const float> weights, ChannelLayout layout,
                                   const WeightQuantOptions& options) {
-  QuantizedWeights result;
-  append(channel_params(weights, layout, options), options.symmetric, result);
-  result.values.resize(weights.size());
-  quantize_channels(weights, layout, result.scales, result.zero_points, options.range,
-                    result.values);
+  std::vector<int8_t> values(weights.size());
+  ChannelScales channels = quantize_weights(weights, layout, options, values);
+  return {std::move(values), std::move(channels.scales), std::move(channels.zero_points)};
+}
+
+ChannelScales quantize_weights(std::span<const float> weights, ChannelLayout layout,
+                               const WeightQuantOptions& options, std::span<int8_t> stored) {
+  ChannelScales result = scales_of(channel_params(weights, layout, options), options);
+  quantize_channels(weights, layout, result.scales, result.zero_points, options.range, stored);
   return result;
 }
 

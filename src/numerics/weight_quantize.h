@@ -42,12 +42,22 @@ struct QuantizedWeights {
   std::vector<int32_t> zero_points;  ///< empty when symmetric
 };
 
+struct ChannelScales {
+  std::vector<float> scales;
+  std::vector<int32_t> zero_points;  ///< empty when symmetric
+};
+
 /// Least and greatest value of each channel.
 std::vector<MinMax> channel_min_max(std::span<const float> weights, ChannelLayout layout);
 
 /// Parameters of each channel (not yet the integers).
 std::vector<QuantParams> channel_params(std::span<const float> weights, ChannelLayout layout,
                                         const WeightQuantOptions& options);
+
+/// The same of extents that are known, without a search for where to clip.
+std::vector<QuantParams> params_of(std::span<const MinMax> extents,
+                                   const WeightQuantOptions& options);
+ChannelScales scales_of(std::span<const QuantParams> params, const WeightQuantOptions& options);
 
 /// Integers for given scales; zero_points is empty or as long as scales.
 void quantize_channels(std::span<const float> weights, ChannelLayout layout,
@@ -60,6 +70,9 @@ void dequantize_channels(std::span<const int8_t> stored, ChannelLayout layout,
 /// channel_params and quantize_channels. Throws Error(kModel) on NaN or infinite weights.
 QuantizedWeights quantize_weights(std::span<const float> weights, ChannelLayout layout,
                                   const WeightQuantOptions& options);
+/// The integers go to `stored`.
+ChannelScales quantize_weights(std::span<const float> weights, ChannelLayout layout,
+                               const WeightQuantOptions& options, std::span<int8_t> stored);
 
 /// Blocks of `block` rows (axis 0) of a [rows, columns] weight, the last one cut short: scales are
 /// [ceil(rows / block), columns], as DequantizeLinear(axis = 0, block_size) and MatMulNBits want

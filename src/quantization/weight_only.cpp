@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "analysis/layer_matrix.h"
+#include "ir/allocation.h"
 #include "mcompress/error.h"
 #include "numerics/balanced_rounding.h"
 #include "numerics/ternary.h"
@@ -80,9 +81,31 @@ void for_each_part(const Layer& layer, const WeightOnlyOptions& options, Fn fn) 
   }
 }
 
-RoundedWeight rounded_by_parts(const Layer& layer, std::span<const float> weight,
-                               const WeightOnlyOptions& options) {
-  RoundedWeight result;
+/// One byte each, not initialized.
+Tensor new_codes(const Shape& shape) {
+  return Tensor::adopt(DataType::kInt8, shape, ir::allocate_payload(to_size(element_count(shape))));
+}
+
+/// The integers go to `stored`, as weights may be large.
+numerics::ChannelScales round_part(std::span<const float> weight, ChannelLayout layout,
+                                   const WeightOnlyOptions& options,
+                                   const numerics::WeightQuantOptions& how, bool balances,
+                                   std::span<int8_t> stored) {
+  if (has_levels(options.bits)) {
+    return balances ? numerics::quantize_balanced(weight, layout, how, stored)
+                    : numerics::quantize_weights(weight, layout, how, stored);
+  }
+  QuantizedWeights signs = options.bits == WeightBits::kTernary
+                               ? numerics::quantize_ternary(weight, layout)
+                               : numerics::quantize_binary(weight, layout);
+  std::copy(signs.values.begin(), signs.values.end(), stored.begin());
+  return {std::move(signs.scales), std::move(signs.zero_points)};
+}
+
+/// Scales in the order of for_each_part.
+numerics::ChannelScales rounded_by_parts(const Layer& layer, std::span<const float> weight,
+                                         const WeightOnlyOptions& options,
+                                         std::span<int8_t> codes) {
   numerics::WeightQuantOptions how{.range = range_of(options), .symmetric = options.symmetric};
   // At two or three bits the largest weight would leave no level for the others.
   const bool few = options.bits == WeightBits::k2 || options.bits == WeightBits::k3;
@@ -91,21 +114,11 @@ RoundedWeight rounded_by_parts(const Layer& layer, std::span<const float> weight
   if (search) how.clip = numerics::ClipSearch::kMse;
   const bool balances =
       options.method == WeightMethod::kBalanced && layer.kind != LayerKind::kEmbedding;
+  numerics::ChannelScales result;
   for_each_part(layer, options, [&](size_t first, ChannelLayout layout) {
-    const auto values = weight.subspan(first, to_size(layout.size()));
-    QuantizedWeights part = options.bits == WeightBits::kTernary
-                                ? numerics::quantize_ternary(values, layout)
-                            : options.bits == WeightBits::kBinary
-                                ? numerics::quantize_binary(values, layout)
-                            : balances ? numerics::quantize_balanced(values, layout, how)
-                                       : numerics::quantize_weights(values, layout, how);
-    if (result.codes.empty()) {
-      result.codes = std::move(part.values);
-      result.scales = std::move(part.scales);
-      result.zero_points = std::move(part.zero_points);
-      return;
-    }
-    result.codes.insert(result.codes.end(), part.values.begin(), part.values.end());
+    const size_t size = to_size(layout.size());
+    const auto part = round_part(weight.subspan(first, size), layout, options, how, balances,
+                                 codes.subspan(first, size));
     result.scales.insert(result.scales.end(), part.scales.begin(), part.scales.end());
     result.zero_points.insert(result.zero_points.end(), part.zero_points.begin(),
                               part.zero_points.end());
@@ -122,12 +135,14 @@ RoundedWeight rounded_by_gptq(const Layer& layer, const Tensor& weight,
                       .block = options.block};
   if (has_levels(options.bits)) return round_weight(layer, weight, moments, how);
   // The scale of least error without looking at the inputs; which weights are 0 is GPTQ's choice.
-  const RoundedWeight start = rounded_by_parts(layer, weight.as<float>(), options);
+  std::vector<int8_t> codes(to_size(weight.count()));
+  const auto start = rounded_by_parts(layer, weight.as<float>(), options, codes);
   how.scales = start.scales;
   return round_weight(layer, weight, moments, how);
 }
 
-forms::QuantizedWeight as_form(const Layer& layer, RoundedWeight rounded,
+forms::QuantizedWeight as_form(const Layer& layer, Tensor codes,
+                               std::span<const float> scales, std::span<const int32_t> zero_points,
                                const WeightOnlyOptions& options) {
   forms::QuantizedWeight result;
   Shape scale_shape;
@@ -142,14 +157,13 @@ forms::QuantizedWeight as_form(const Layer& layer, RoundedWeight rounded,
     scale_shape[to_size(view.axis)] /= options.block;
   } else {
     result.axis = layer.kind == LayerKind::kEmbedding ? layer.input_axis : layer.output_axis;
-    const auto scales = static_cast<int64_t>(rounded.scales.size());
-    if (!options.per_tensor) scale_shape = {scales};
+    if (!options.per_tensor) scale_shape = {static_cast<int64_t>(scales.size())};
   }
-  result.codes = Tensor::from(shape, rounded.codes);
-  result.scales = Tensor::from(scale_shape, rounded.scales);
-  if (rounded.zero_points.empty()) return result;
+  result.codes = codes.reshaped(shape);
+  result.scales = Tensor::from(scale_shape, scales);
+  if (zero_points.empty()) return result;
   // Codes of few bits start at 0, those of eight at -128.
-  const Tensor zeros = Tensor::from(scale_shape, rounded.zero_points);
+  const Tensor zeros = Tensor::from(scale_shape, zero_points);
   result.zero_points = zeros.cast(DataType::kInt8);
   return result;
 }
@@ -205,7 +219,8 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
   if (possible && options.method == WeightMethod::kGptq && options.bits != WeightBits::kBinary) {
     RoundedWeight rounded = rounded_by_gptq(layer, weight, moments, options);
     result.note = rounded.note;
-    result.weight = as_form(layer, std::move(rounded), options);
+    result.weight = as_form(layer, Tensor::from(layer.weight_shape, rounded.codes), rounded.scales,
+                            rounded.zero_points, options);
     return result;
   }
   std::vector<float> factors;
@@ -216,14 +231,16 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
     if (!options.input_scales) result.note = "its form has no place for input scales: method mse";
     if (!factors.empty()) scaled = scale_inputs(layer, weight, factors);
   }
-  RoundedWeight rounded;
+  Tensor codes = new_codes(layer.weight_shape);
+  numerics::ChannelScales channels;
   try {
-    rounded = rounded_by_parts(layer, scaled.as<float>(), options);
+    channels = rounded_by_parts(layer, scaled.as<float>(), options, codes.mutate_as<int8_t>());
   } catch (const Error&) {
     require_finite(layer, weight.as<float>());
     throw;
   }
-  result.weight = as_form(layer, std::move(rounded), options);
+  result.weight =
+      as_form(layer, std::move(codes), channels.scales, channels.zero_points, options);
   if (!factors.empty()) {
     as_matrix(layer, result.weight);
     for (float& f : factors) f = 1 / f;

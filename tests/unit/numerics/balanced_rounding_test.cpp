@@ -96,7 +96,7 @@ TEST(BalancedRounding, StaysInTheRangeAndLeavesWhatIsBalanced) {
 }
 
 TEST(BalancedRounding, InOneGoAsInTwo) {
-  for (const ChannelLayout layout : {ChannelLayout{700, 131, 1}, ChannelLayout{9, 70, 1},
+  for (const ChannelLayout layout : {ChannelLayout{700, 131, 1}, ChannelLayout{9, 70, 1}, ChannelLayout{9000, 70, 1},
                                      ChannelLayout{1, 5, 300}, ChannelLayout{1, 1, 999}}) {
     for (const bool symmetric : {true, false}) {
       for (const ClipSearch clip : {ClipSearch::kNone, ClipSearch::kMse}) {
@@ -105,8 +105,9 @@ TEST(BalancedRounding, InOneGoAsInTwo) {
         if (!symmetric) options.range = {0, 15};
         QuantizedWeights two = quantize_weights(weights, layout, options);
         balance_rounding(weights, layout, two.scales, two.zero_points, options.range, two.values);
-        const QuantizedWeights one = quantize_balanced(weights, layout, options);
-        EXPECT_EQ(one.values, two.values);
+        std::vector<int8_t> codes(weights.size());
+        const ChannelScales one = quantize_balanced(weights, layout, options, codes);
+        EXPECT_EQ(codes, two.values);
         EXPECT_EQ(one.scales, two.scales);
         EXPECT_EQ(one.zero_points, two.zero_points);
       }
@@ -114,7 +115,8 @@ TEST(BalancedRounding, InOneGoAsInTwo) {
   }
   auto weights = random_weights(700, 3);
   weights[333] = std::nanf("");
-  EXPECT_THROW(quantize_balanced(weights, {10, 70, 1}, {}), Error);
+  std::vector<int8_t> codes(weights.size());
+  EXPECT_THROW(quantize_balanced(weights, {10, 70, 1}, {}, codes), Error);
 }
 
 }  // namespace
