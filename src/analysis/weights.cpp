@@ -5,7 +5,11 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <string>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ir/contents.h"
@@ -30,24 +34,38 @@ void with_floats(const Tensor& tensor, Visit visit) {
 
 constexpr int64_t kCountBlock = int64_t{1} << 20;
 
+/// In counters as wide as an element, side by side: that is what the compiler makes vectors of.
+template <class T>
+uint64_t count_zeros(std::span<const T> values) {
+  using Counter = std::conditional_t<sizeof(T) == 1, uint8_t, uint32_t>;
+  constexpr size_t kLanes = 64;
+  constexpr size_t kRows = 255;  // what the narrowest counter can hold
+  uint64_t zeros = 0;
+  size_t at = 0;
+  while (values.size() - at >= kLanes) {
+    const size_t rows = std::min(kRows, (values.size() - at) / kLanes);
+    Counter lanes[kLanes] = {};
+    for (size_t row = 0; row < rows; ++row, at += kLanes) {
+      const T* const part = values.data() + at;
+      for (size_t i = 0; i < kLanes; ++i) {
+        lanes[i] = static_cast<Counter>(lanes[i] + (part[i] == T{0} ? 1 : 0));
+      }
+    }
+    for (const Counter lane : lanes) zeros += lane;
+  }
+  for (; at < values.size(); ++at) zeros += values[at] == T{0} ? 1 : 0;
+  return zeros;
+}
+
 /// NaN counts.
 template <class T>
 uint64_t count_nonzeros(std::span<const T> values) {
-  std::atomic<uint64_t> count = 0;
-  parallel_for(0, static_cast<int64_t>(values.size()), kCountBlock,
-               [&](int64_t begin, int64_t end) {
-                 uint64_t zeros = 0;
-                 // Short sums in a narrow type are what the compiler makes vectors of.
-                 for (int64_t at = begin; at < end;) {
-                   const int64_t stop = std::min(at + 4096, end);
-                   uint32_t some = 0;
-                   for (; at < stop; ++at)
-                     some += values[static_cast<size_t>(at)] == T{0} ? 1U : 0U;
-                   zeros += some;
-                 }
-                 count += static_cast<uint64_t>(end - begin) - zeros;
-               });
-  return count;
+  std::atomic<uint64_t> zeros = 0;
+  parallel_for(0, static_cast<int64_t>(values.size()), kCountBlock, [&](int64_t begin, int64_t end) {
+    zeros += count_zeros(
+        values.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+  });
+  return values.size() - zeros;
 }
 
 }  // namespace
@@ -95,21 +113,52 @@ uint64_t count_nonzeros(const Tensor& weight) {
   return count_nonzeros(std::span<const float>(values));
 }
 
-uint64_t count_nonzeros(const ValueRef& constant) {
-  std::atomic<uint64_t> count = 0;
-  const auto add = [&](auto type) {
-    using T = decltype(type);
-    return ir::for_each_piece(constant, [&](std::span<const std::byte> bytes) {
-      count += count_nonzeros(std::span(reinterpret_cast<const T*>(bytes.data()),
-                                        bytes.size() / sizeof(T)));
-    });
+namespace {
+
+/// Of types that are counted in pieces.
+uint64_t count_nonzeros(DataType type, std::span<const std::byte> bytes) {
+  const auto count = [&](auto element) {
+    using T = decltype(element);
+    return count_nonzeros(
+        std::span(reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)));
   };
+  if (type == DataType::kFloat) return count(float{});
+  return type == DataType::kInt8 ? count(int8_t{}) : count(uint8_t{});
+}
+
+bool counts_in_pieces(DataType type) {
+  return type == DataType::kFloat || type == DataType::kInt8 || type == DataType::kUint8;
+}
+
+}  // namespace
+
+uint64_t count_nonzeros(const ValueRef& constant) {
   const DataType type = constant.constant_type();
-  if (type == DataType::kFloat && add(float{})) return count;
-  if (type == DataType::kInt8 && add(int8_t{})) return count;
-  if (type == DataType::kUint8 && add(uint8_t{})) return count;
-  const auto tensor = constant.constant();
-  return tensor ? count_nonzeros(*tensor) : 0;
+  if (const auto known = ir::known_nonzeros(constant)) return *known;
+  std::atomic<uint64_t> count = 0;
+  const bool counted =
+      counts_in_pieces(type) && ir::for_each_piece(constant, [&](std::span<const std::byte> bytes) {
+        count += count_nonzeros(type, bytes);
+      });
+  if (!counted) {
+    const auto tensor = constant.constant();
+    return tensor ? count_nonzeros(*tensor) : 0;
+  }
+  ir::remember_nonzeros(constant, count);
+  return count;
+}
+
+support::Hash128 hash_and_count(const Model& model, const std::filesystem::path& path) {
+  std::map<std::pair<const Graph*, std::string>, std::pair<ValueRef, uint64_t>> counts;
+  const auto hash =
+      ir::read_file_once(model, path, [&](const ValueRef& constant, std::span<const std::byte> piece) {
+        if (!counts_in_pieces(constant.constant_type())) return;
+        auto& [value, count] = counts[{&constant.scope(), constant.name()}];
+        value = constant;
+        count += count_nonzeros(constant.constant_type(), piece);
+      });
+  for (const auto& [key, counted] : counts) ir::remember_nonzeros(counted.first, counted.second);
+  return hash;
 }
 
 }  // namespace mcompress::analysis

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 #include "mcompress/model.h"
 #include "mcompress/tensor.h"
+#include "support/hash.h"
 
 namespace mcompress::analysis {
 
@@ -26,5 +28,8 @@ WeightFigures weight_figures(const Tensor& weight);
 uint64_t count_nonzeros(const Tensor& weight);
 /// Of a constant; large ones are not read into memory.
 uint64_t count_nonzeros(const ValueRef& constant);
+/// Hash of the file that the model was loaded from; what count_nonzeros would read of it is counted
+/// in the same reading, and known afterwards to all clones of the model.
+support::Hash128 hash_and_count(const Model& model, const std::filesystem::path& path);
 
 }  // namespace mcompress::analysis

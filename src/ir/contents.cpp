@@ -2,6 +2,8 @@
 #include "ir/contents.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "ir/model_impl.h"
@@ -26,6 +28,22 @@ namespace {
 
 constexpr uint64_t kEnd = 4096;
 constexpr int64_t kPiece = int64_t{1} << 19;  ///< stays in the cache between reading and visiting
+
+/// Large initializers by where they start in the file.
+std::map<uint64_t, std::pair<ValueRef, uint64_t>> initializers_in(
+    const Model& model, const std::filesystem::path& file) {
+  std::map<uint64_t, std::pair<ValueRef, uint64_t>> result;
+  for (Graph* const graph : model.graphs()) {
+    for (const std::string& name : graph->initializers()) {
+      const ValueRef value = graph->find(name);
+      const auto range = Model::Impl::large_payload(value);
+      if (range && range->file->path() == file) {
+        result.try_emplace(range->offset, value, range->length);
+      }
+    }
+  }
+  return result;
+}
 
 /// The serialized proto with lengths in place of payloads.
 std::string without_places(const std::string& skeleton) {
@@ -63,6 +81,65 @@ std::optional<support::Hash128> hash_of_ends(const ValueRef& constant) {
   range->file->read(range->offset, bytes.first(size));
   range->file->read(range->offset + range->length - size, bytes.last(size));
   return support::hash128(std::span<const std::byte>(ends));
+}
+
+std::optional<uint64_t> known_nonzeros(const ValueRef& constant) {
+  const auto range = Model::Impl::large_payload(constant);
+  if (!range) return std::nullopt;
+  return constant.scope().model().impl().payloads->nonzeros(*range, constant.constant_type());
+}
+
+void remember_nonzeros(const ValueRef& constant, uint64_t nonzeros) {
+  const auto range = Model::Impl::large_payload(constant);
+  if (!range) return;
+  constant.scope().model().impl().payloads->remember_nonzeros(*range, constant.constant_type(),
+                                                              nonzeros);
+}
+
+support::Hash128 read_file_once(
+    const Model& model, const std::filesystem::path& path,
+    const std::function<void(const ValueRef&, std::span<const std::byte>)>& visit) {
+  const auto canonical = std::filesystem::canonical(path);
+  const support::InputFile file(canonical, ErrorCode::kModel);
+  support::Hasher hasher;
+  std::vector<std::byte> block(kPiece);
+  uint64_t at = 0;
+  const auto read_up_to = [&](uint64_t end, const ValueRef& constant) {
+    while (at < end) {
+      const std::span<std::byte> piece(block.data(), std::min<uint64_t>(end - at, block.size()));
+      file.read(at, piece);
+      hasher.update(piece);
+      if (constant) visit(constant, piece);
+      at += piece.size();
+    }
+  };
+  for (const auto& [offset, constant] : initializers_in(model, canonical)) {
+    if (offset < at) continue;  // shares bytes with the one before
+    read_up_to(offset, ValueRef());
+    read_up_to(offset + constant.second, constant.first);
+  }
+  read_up_to(file.size(), ValueRef());
+  return hasher.digest();
+}
+
+support::Hash128 hash_with_payloads(const Model& model, const std::filesystem::path& path) {
+  std::optional<PayloadRange> open;
+  std::optional<support::Hasher> hasher;
+  const auto close = [&] {
+    if (open) model.impl().payloads->remember_hash(*open, hasher->digest());
+  };
+  const auto hash = read_file_once(
+      model, path, [&](const ValueRef& constant, std::span<const std::byte> piece) {
+        auto range = *Model::Impl::large_payload(constant);
+        if (!open || open->offset != range.offset) {
+          close();
+          open = std::move(range);
+          hasher.emplace();
+        }
+        hasher->update(piece);
+      });
+  close();
+  return hash;
 }
 
 bool for_each_piece(const ValueRef& constant,

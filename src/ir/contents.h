@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
@@ -23,6 +25,23 @@ bool same_contents(const Model& a, const Model& b);
 /// Hash over the first and the last bytes: constants of one type and shape that differ in it are
 /// not equal. Empty: the value is no constant.
 std::optional<support::Hash128> hash_of_ends(const ValueRef& constant);
+
+/// Non-zero elements of a constant with a large payload, remembered by where the payload is, so that
+/// models that share it know them, too. Empty: nobody has counted them.
+std::optional<uint64_t> known_nonzeros(const ValueRef& constant);
+/// Without effect on other constants.
+void remember_nonzeros(const ValueRef& constant, uint64_t nonzeros);
+
+/// Reads the file `path` that the model was loaded from once, from its start to its end, and
+/// returns its hash. `visit` is called with pieces of the large initializers in it, one after the
+/// other; pieces hold whole elements, aligned as such.
+support::Hash128 read_file_once(
+    const Model& model, const std::filesystem::path& path,
+    const std::function<void(const ValueRef&, std::span<const std::byte>)>& visit);
+
+/// Hash of the file `path` that the model was loaded from; what Model::fingerprint needs of it is
+/// known then.
+support::Hash128 hash_with_payloads(const Model& model, const std::filesystem::path& path);
 
 /// Calls `visit` with every piece of a constant's bytes once, in any order and from several
 /// threads; pieces hold whole elements, aligned as such. False, and no call: it has to be read as

@@ -127,7 +127,7 @@ PayloadRange PayloadStore::spill(std::span<const std::byte> bytes) {
 }
 
 support::Hash128 PayloadStore::content_hash(const PayloadRange& range) {
-  const std::tuple key(range.file->path().string(), range.offset, range.length);
+  const Place key = place_of(range);
   {
     const std::lock_guard lock(mutex_);
     if (const auto old = hashes_.find(key); old != hashes_.end()) return old->second;
@@ -141,6 +141,26 @@ support::Hash128 PayloadStore::content_hash(const PayloadRange& range) {
   }
   const std::lock_guard lock(mutex_);
   return hashes_[key] = hasher.digest();
+}
+
+PayloadStore::Place PayloadStore::place_of(const PayloadRange& range) {
+  return {range.file->path().string(), range.offset, range.length};
+}
+
+void PayloadStore::remember_hash(const PayloadRange& range, support::Hash128 hash) {
+  const std::lock_guard lock(mutex_);
+  hashes_[place_of(range)] = hash;
+}
+
+std::optional<uint64_t> PayloadStore::nonzeros(const PayloadRange& range, DataType type) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = nonzeros_.find({place_of(range), type});
+  return known == nonzeros_.end() ? std::nullopt : std::optional(known->second);
+}
+
+void PayloadStore::remember_nonzeros(const PayloadRange& range, DataType type, uint64_t nonzeros) {
+  const std::lock_guard lock(mutex_);
+  nonzeros_[{place_of(range), type}] = nonzeros;
 }
 
 void PayloadStore::remember_typed_fields(const std::string& path,

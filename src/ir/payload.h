@@ -30,15 +30,24 @@ class PayloadStore {
   /// Hash of a range, computed once.
   support::Hash128 content_hash(const PayloadRange& range);
 
+  void remember_hash(const PayloadRange& range, support::Hash128 hash);
+  /// Non-zero elements of a range that holds elements of `type`, if they were counted.
+  std::optional<uint64_t> nonzeros(const PayloadRange& range, DataType type) const;
+  void remember_nonzeros(const PayloadRange& range, DataType type, uint64_t nonzeros);
+
   void remember_typed_fields(const std::string& path, std::vector<std::pair<uint64_t, int>> fields);
   /// Field of TensorProto that a payload came from: raw_data unless remembered.
   int field_of(const PayloadRange& range) const;
 
  private:
-  std::mutex mutex_;
+  using Place = std::tuple<std::string, uint64_t, uint64_t>;
+  static Place place_of(const PayloadRange& range);
+
+  mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const support::InputFile>> files_;
   std::map<std::pair<std::string, uint64_t>, int> typed_fields_;
-  std::map<std::tuple<std::string, uint64_t, uint64_t>, support::Hash128> hashes_;
+  std::map<Place, support::Hash128> hashes_;
+  std::map<std::pair<Place, DataType>, uint64_t> nonzeros_;
   std::map<support::Hash128, std::pair<uint64_t, uint64_t>> spilled_;
   std::unique_ptr<support::TemporaryFile> spill_name_;
   int spill_descriptor_ = -1;

@@ -5,7 +5,11 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "ir_test_support.h"
@@ -81,6 +85,68 @@ TEST(Contents, PiecesAreTheWholeConstant) {
   EXPECT_EQ(bytes, 800000U);
   EXPECT_EQ(sum, int64_t{200000} * 199999 / 2);
   EXPECT_FALSE(ir::for_each_piece(model.graph().find("a"), [](auto) { FAIL(); }));
+}
+
+/// The large model as a file, and where that is.
+class WrittenFile {
+ public:
+  WrittenFile() : path_(std::filesystem::path(::testing::TempDir()) / "contents_test.onnx") {
+    large_model().save(path_, {.overwrite = true});
+  }
+  WrittenFile(const WrittenFile&) = delete;
+  WrittenFile& operator=(const WrittenFile&) = delete;
+  ~WrittenFile() { std::filesystem::remove(path_); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(Contents, OneReadingHashesTheFileAndVisitsEveryLargeInitializer) {
+  const WrittenFile file;
+  const Model model = Model::load(file.path());
+  std::map<std::string, std::vector<float>> seen;
+  const auto hash = ir::read_file_once(
+      model, file.path(), [&](const ValueRef& constant, std::span<const std::byte> piece) {
+        std::vector<float>& values = seen[constant.name()];
+        const size_t at = values.size();
+        values.resize(at + piece.size() / sizeof(float));
+        std::memcpy(values.data() + at, piece.data(), piece.size());
+      });
+  EXPECT_EQ(hash, support::hash_file(file.path()));
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen["large"], counting(200000));
+  EXPECT_EQ(seen["alike"][100000], 0.0F);
+}
+
+TEST(Contents, HashOfPayloadsIsThatOfReadingThemAlone) {
+  const WrittenFile file;
+  const Model model = Model::load(file.path());
+  EXPECT_EQ(ir::hash_with_payloads(model, file.path()), support::hash_file(file.path()));
+  EXPECT_EQ(model.fingerprint(), Model::load(file.path()).fingerprint());
+  // A payload that changes behind the model's back is noticed by whoever reads it.
+  {
+    std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file.path()) / 4));
+    bytes.put('\x55');
+  }
+  const Model other = Model::load(file.path());
+  ir::hash_with_payloads(other, file.path());
+  EXPECT_NE(other.fingerprint(), model.fingerprint());
+}
+
+TEST(Contents, ACountIsRememberedForAllWhoShareThePayload) {
+  const Model model = large_model();
+  EXPECT_FALSE(ir::known_nonzeros(model.graph().find("large")));
+  ir::remember_nonzeros(model.graph().find("large"), 7);
+  ir::remember_nonzeros(model.graph().find("a"), 7);  // has no payload of its own
+  Model other = model.clone();
+  EXPECT_EQ(ir::known_nonzeros(other.graph().find("large")), 7U);
+  EXPECT_FALSE(ir::known_nonzeros(other.graph().find("a")));
+  EXPECT_FALSE(ir::known_nonzeros(other.graph().find("alike")));
+  other.graph().set_constant(other.graph().find("large"),
+                             Tensor::from(Shape{200000}, std::vector<float>(200000, 3)));
+  EXPECT_FALSE(ir::known_nonzeros(other.graph().find("large")));
 }
 
 }  // namespace
