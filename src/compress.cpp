@@ -7,6 +7,7 @@
 
 #include "calibration/calibration.h"
 #include "calibration/table.h"
+#include "ir/contents.h"
 #include "mcompress/interrupt.h"
 #include "mcompress/mcompress.h"
 #include "mcompress/trainer.h"
@@ -103,8 +104,10 @@ class Run {
     if (options_.freeze_inputs) baseline_->freeze_inputs();
     report_.size_before.file_bytes = baseline_->file_size();
     if (options_.dry_run) return;
-    input_hash_ = std::async(std::launch::async,
-                             [path = input_path_] { return support::hash_file(path).labelled(); });
+    auto read = [model = baseline_->clone(), path = input_path_]() mutable {
+      return input_figures(model, path);
+    };
+    input_figures_ = std::async(std::launch::async, std::move(read)).share();
     const auto why = options_.runtime->load_error(*baseline_);
     if (!why) return;
     const bool needs_runs = decides_by_metric(recipe_) || !recipe_.data.empty() ||
@@ -163,8 +166,8 @@ class Run {
 
   void measure_baseline() {
     if (runs_) types_ = context_->sample_types(*baseline_);
-    report_.size_before = size_figure(*baseline_, types_);
-    nonzeros_.add(*baseline_, report_.size_before.nonzeros);
+    report_.size_before = size_figure(*baseline_, types_, 0);  // counted while the steps run
+    nonzeros_.add(*baseline_, [figures = input_figures_] { return figures.get().nonzeros; });
     add_gzip_bytes(report_.size_before, input_path_);
     if (!runs_) return;
     EvaluatorOptions options;
@@ -224,7 +227,8 @@ class Run {
   }
 
   void encode_and_mark() {
-    report_.input_hash = input_hash_.get();
+    report_.input_hash = input_figures_.get().hash;
+    report_.size_before.nonzeros = input_figures_.get().nonzeros;
     if (recipe_.encode) {
       const bool last_is_encode =
           !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
@@ -282,6 +286,7 @@ class Run {
     }
     model_->save(output_path_, options_.save);
     Model written = Model::load(output_path_);
+    report_.output_hash = ir::hash_with_payloads(written, output_path_).labelled();
     if (!(written.fingerprint() == model_->fingerprint())) {
       throw Error(ErrorCode::kBug,
                   output_path_.string() + ": reads back differently than it was written")
@@ -323,7 +328,7 @@ class Run {
   KnownNonzeros nonzeros_;
   std::optional<uint64_t> known_nonzeros_;  ///< of what is written
   bool runs_ = true;
-  std::future<std::string> input_hash_;  ///< computed while the steps run
+  std::shared_future<InputFigures> input_figures_;  ///< found while the steps run
   std::optional<RunCosts> costs_;
   bool plan_checked_ = false;
   DataRoles roles_;

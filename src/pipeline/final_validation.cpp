@@ -9,6 +9,7 @@
 #include "forms/stored_form.h"
 #include "mcompress/layer.h"
 #include "pipeline/data_roles.h"
+#include "pipeline/narrow_layer.h"
 
 namespace mcompress {
 namespace {
@@ -85,13 +86,12 @@ std::string validate_final(RuntimeService& runtime, const Model& written, const 
          " on " + on_samples + ", as integer kernels round differently than their float emulation";
 }
 
-std::string validate_layers(RuntimeService& runtime, Model& written, const ValueTypes& types) {
-  if (const auto why = runtime.load_error(written)) {
-    throw Error(ErrorCode::kBug, "the model does not load: " + *why)
-        .hint("report this with the model and the recipe");
-  }
+namespace {
+
+/// One layer of each kind (operator and form) whose weight is stored in a form, the smallest.
+std::map<std::string, Layer> stored_kinds(Model& model) {
   std::map<std::string, Layer> smallest;
-  for (const Layer& layer : find_layers(written)) {
+  for (const Layer& layer : find_layers(model)) {
     const auto form = forms::recognise(layer.weight);
     if (!form) continue;
     std::string kind = layer.node.op() + ' ' + std::string(forms::form_name(form->kind));
@@ -99,27 +99,52 @@ std::string validate_layers(RuntimeService& runtime, Model& written, const Value
     const auto known = smallest.try_emplace(kind, layer).first;
     if (layer.weight_count() < known->second.weight_count()) known->second = layer;
   }
+  return smallest;
+}
+
+/// A model of the layer and of what its weight is stored in.
+std::optional<Model> alone(const Model& model, const Layer& layer, const ValueTypes& types) {
+  std::vector<NodeRef> nodes = forms::recognise(layer.weight)->nodes;
+  std::reverse(nodes.begin(), nodes.end());
+  nodes.push_back(layer.node);
+  return analysis::extract_chain(model, nodes, types);
+}
+
+std::optional<Feeds> waves_for(const Model& model) {
+  auto feeds = sample_feeds(model, nullptr);
+  if (!feeds) return feeds;
+  for (NamedTensor& feed : *feeds) {
+    if (feed.tensor.type() != DataType::kFloat) continue;
+    const std::span<float> values = feed.tensor.mutate_as<float>();
+    for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i * 7 + 1));
+  }
+  return feeds;
+}
+
+}  // namespace
+
+std::string validate_layers(RuntimeService& runtime, const Model& written, const ValueTypes& types,
+                            int64_t most_weights) {
+  if (const auto why = runtime.load_error(written)) {
+    throw Error(ErrorCode::kBug, "the model does not load: " + *why)
+        .hint("report this with the model and the recipe");
+  }
+  Model model = written.clone();
+  const ValueTypes own_types = types.moved(written.graphs(), model.graphs());
+  auto layers = stored_kinds(model);
   double least = 1;
   size_t run = 0;
-  for (const auto& [kind, layer] : smallest) {
-    std::vector<NodeRef> nodes = forms::recognise(layer.weight)->nodes;
-    std::reverse(nodes.begin(), nodes.end());
-    nodes.push_back(layer.node);
-    const auto alone = analysis::extract_chain(written, nodes, types);
-    const auto feeds = alone ? sample_feeds(*alone, nullptr) : std::nullopt;
+  for (auto& [kind, layer] : layers) {
+    narrow_layer(layer, most_weights);
+    const auto small = alone(model, layer, own_types);
+    const auto feeds = small ? waves_for(*small) : std::nullopt;
     if (!feeds) continue;
-    Feeds waves = *feeds;
-    for (NamedTensor& feed : waves) {
-      if (feed.tensor.type() != DataType::kFloat) continue;
-      const std::span<float> values = feed.tensor.mutate_as<float>();
-      for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i * 7 + 1));
-    }
-    const auto on = runtime.open(*alone, {.prepack = false})->run(waves);
-    const auto off = runtime.open(*alone, {.optimize = false})->run(waves);
+    const auto on = runtime.open(*small, {.prepack = false})->run(*feeds);
+    const auto off = runtime.open(*small, {.optimize = false})->run(*feeds);
     least = std::min(least, compare(layer.output, on[0], off[0], 0));
     ++run;
   }
-  return "it loads; " + std::to_string(run) + " of " + std::to_string(smallest.size()) +
+  return "it loads; " + std::to_string(run) + " of " + std::to_string(layers.size()) +
          " kinds of stored layers give the same alone with optimizations on and off" +
          (least < kExpectedCosine ? " (cosine down to " + std::to_string(least) + ")" : "");
 }

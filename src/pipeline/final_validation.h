@@ -17,8 +17,13 @@ namespace mcompress {
 std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
                            const std::optional<Feeds>& sample, size_t samples);
 
+/// Weights of a layer that is opened alone: several times as many bytes are needed for a moment.
+constexpr int64_t kWeightsOpenedAlone = int64_t{4} << 20;
+
 /// For models that are too large to be opened twice: one model of each kind of layer whose weight is
-/// stored in a form (operator and form, the smallest such weight), run with optimizations on and off.
-std::string validate_layers(RuntimeService& runtime, Model& written, const ValueTypes& types);
+/// stored in a form (operator and form, the smallest such weight), run with optimizations on and
+/// off. Of products with more than `most_weights` the first outputs only.
+std::string validate_layers(RuntimeService& runtime, const Model& written, const ValueTypes& types,
+                            int64_t most_weights = kWeightsOpenedAlone);
 
 }  // namespace mcompress

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "analysis/cost.h"
+#include "analysis/weights.h"
 #include "ir/contents.h"
 #include "support/gzip_size.h"
 #include "support/memory.h"
@@ -55,11 +56,20 @@ void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file) {
 
 std::optional<uint64_t> KnownNonzeros::of(const Model& model) const {
   const auto found = known_.find(ir::place_key(model));
-  return found == known_.end() ? std::nullopt : std::optional(found->second);
+  return found == known_.end() ? std::nullopt : std::optional(found->second());
 }
 
 void KnownNonzeros::add(const Model& model, uint64_t nonzeros) {
-  known_[ir::place_key(model)] = nonzeros;
+  add(model, [nonzeros] { return nonzeros; });
+}
+
+void KnownNonzeros::add(const Model& model, std::function<uint64_t()> nonzeros) {
+  known_[ir::place_key(model)] = std::move(nonzeros);
+}
+
+InputFigures input_figures(Model& model, const std::filesystem::path& file) {
+  const auto hash = analysis::hash_and_count(model, file);
+  return {hash.labelled(), analysis::model_cost(model, ValueTypes()).nonzeros};
 }
 
 SizeFigure size_figure(Model& model, const ValueTypes& types,

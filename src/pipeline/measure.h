@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,15 +31,25 @@ SizeFigure size_figure(Model& model, const ValueTypes& types,
 /// Bytes of the file under gzip; left unmeasured (0) where that would take longer than all the rest.
 void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file);
 
+/// What the report says of the file that a model was loaded from.
+struct InputFigures {
+  std::string hash;
+  uint64_t nonzeros = 0;
+};
+/// Reads the file once.
+InputFigures input_figures(Model& model, const std::filesystem::path& file);
+
 /// Non-zeros of states of one model: counting reads every weight, and most steps
 /// change few.
 class KnownNonzeros {
  public:
   std::optional<uint64_t> of(const Model& model) const;
   void add(const Model& model, uint64_t nonzeros);
+  /// To be asked when somebody wants to know.
+  void add(const Model& model, std::function<uint64_t()> nonzeros);
 
  private:
-  std::map<std::string, uint64_t> known_;
+  std::map<std::string, std::function<uint64_t()>> known_;
 };
 
 /// Latency of `candidate` beside `baseline`, interleaved, one intra-op thread.

@@ -5,7 +5,6 @@
 #include "pipeline/limits.h"
 #include "pipeline/measure.h"
 #include "pipeline/session_child.h"
-#include "support/hash.h"
 
 namespace mcompress {
 namespace {
@@ -79,7 +78,6 @@ void judge_constraints(const WrittenModel& run, RunReport& report, GateFigures& 
 }  // namespace
 
 void measure_written(WrittenModel run, const RunOptions& options, RunReport& report) {
-  report.output_hash = support::hash_file(run.output_path).labelled();
   report.size_after = size_figure(*run.written, run.types, run.nonzeros);
   add_gzip_bytes(report.size_after, run.output_path);
   GateFigures figures;

@@ -35,7 +35,7 @@ struct WrittenModel {
   std::vector<LimitSpec> constraints;
 };
 
-/// Fills what the report says of the written file: hash, sizes, metric, latency, memory, layers,
+/// Fills what the report says of the written file: sizes, metric, latency, memory, layers,
 /// and whether the constraints hold. `report.steps` and `report.size_before` are read.
 void measure_written(WrittenModel run, const RunOptions& options, RunReport& report);
 
