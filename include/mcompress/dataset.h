@@ -68,6 +68,8 @@ class Dataset {
   /// int64 for classes and sequences (padded with -1), float otherwise.
   virtual std::optional<Tensor> labels(size_t first, size_t count) const = 0;
   virtual bool has_labels() const = 0;
+  /// For messages: where the file has this sample, counted from 0.
+  virtual size_t index_in_file(size_t sample) const { return sample; }
   /// For messages and the report: "calib.npz (300 of 1000 samples)".
   virtual std::string description() const = 0;
   /// Hash of the files and options, for the report. Reads the files; of image folders names and

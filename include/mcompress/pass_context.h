@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,11 @@ class Progress {
   virtual void begin(std::string_view what, size_t total) = 0;
   virtual void advance(size_t by = 1) = 0;
   virtual void end() = 0;
+  /// Other words for what was begun last.
+  virtual void change(std::string_view what) {
+    end();
+    begin(what, 0);
+  }
 };
 
 /// Raises the opset of a model (implemented in src/opset, bound in compress.cpp).
@@ -205,12 +211,17 @@ class PassContext {
   /// A pattern that was not changed and is not a layer ("Clip_12": "bounds are not constant").
   void skipped(const NodeRef& node, std::string reason);
   void warn(std::string message);
+  /// Worth knowing, and nothing to worry about.
+  void note(std::string message);
   /// An epoch of training; its score is the metric in its own unit. `best`: the step's result.
   void trained(const TrainingEpoch& epoch, bool best);
   /// After this step the run goes on to encoding and writing: it was interrupted, and what the step
   /// has so far is worth keeping. Takes the interrupt back, so that the rest can run.
   void finish_early();
   bool finishes_early() const { return finishes_early_; }
+  /// A file of its own for each step of the run that asks for this one: the first gets it as it is, the
+  /// others NAME-2.EXT, NAME-3.EXT... "" stays "".
+  std::filesystem::path own_file(const std::filesystem::path& file);
 
   struct Decision {
     std::string layer;   ///< label
@@ -230,6 +241,7 @@ class PassContext {
   const std::vector<Decision>& decisions() const { return decisions_; }
   const std::vector<Skip>& skips() const { return skips_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::vector<std::string>& notes() const { return notes_; }
   const std::vector<Epoch>& epochs() const { return epochs_; }
   /// Forgets what was recorded (before each step).
   void clear_records();
@@ -248,9 +260,10 @@ class PassContext {
   std::map<std::string, int64_t> counters_;
   std::vector<Decision> decisions_;
   std::vector<Skip> skips_;
-  std::vector<std::string> warnings_;
+  std::vector<std::string> warnings_, notes_;
   std::vector<Epoch> epochs_;
   bool finishes_early_ = false;
+  std::map<std::filesystem::path, int> file_uses_;
   std::map<std::string, std::string> refused_;
   std::shared_ptr<const Model> reference_;
   ValueTypes types_;

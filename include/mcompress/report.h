@@ -56,6 +56,7 @@ struct SkipRecord {
 /// An epoch of a step that trains.
 struct EpochFigure {
   double loss = 0;
+  std::optional<double> validation_loss;
   std::optional<double> metric;  ///< on the data that decides
   double learning_rate = 0;
   double seconds = 0;
@@ -71,13 +72,14 @@ struct StepReport {
   double seconds = 0;
   uint64_t peak_bytes = 0;     ///< resident memory of the tool so far
   SizeFigure size;
-  bool size_is_bound = false;  ///< dry run: at most this, known after the step
+  bool size_is_bound = false;  ///< dry run: at most this; else about this
   std::optional<MetricFigure> metric;
   std::optional<LatencyFigure> latency;
   std::vector<GateVerdict> gates;
   std::map<std::string, int64_t> counters;
   std::vector<EpochFigure> epochs;  ///< of a step that trains
   std::vector<SkipRecord> skips;
+  std::vector<std::string> notes;   ///< worth knowing, and nothing to worry about
   std::vector<std::string> warnings;
 };
 

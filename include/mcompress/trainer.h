@@ -93,7 +93,7 @@ struct GradualPruning {
   enum class Scope { kLocal, kGlobal } scope = Scope::kLocal;
   PruneScore score = PruneScore::kMagnitude;
   double until = 0.6;                ///< share of all steps at which `to` is reached
-  int64_t every = 20;                ///< steps between two masks
+  int64_t every = 0;                 ///< steps between two masks; 0: by the number of steps
   /// Share of the pruned weights that may come back at each mask: those of the largest gradient.
   double regrow = 0;
   std::vector<double> per_weight = {};  ///< `to` of each of `weights`, where they differ
@@ -113,47 +113,55 @@ struct QuantizerTraining {
 };
 
 struct TrainingProgress {
-  int epoch = 0;             ///< from 1
+  int epoch = 0, epochs = 0;   ///< from 1; of all
   size_t step = 0, steps = 0;  ///< of all
-  double loss = 0;           ///< running mean
-  std::optional<double> metric;  ///< after the epoch's end
+  double loss = 0;             ///< running mean
+  /// After the epoch's end.
+  std::optional<double> validation_loss, metric;
   double seconds_left = 0;
 };
 
-struct TrainingTask {
-  std::shared_ptr<const Dataset> data;         ///< batchable
-  /// Trained values by name of the constant; empty: all that can be (Trainer::check).
-  std::vector<std::string> parameters = {};
+/// How a training goes, whoever asks for it.
+struct TrainingPlan {
   double epochs = 1;
-  std::optional<size_t> steps = {};            ///< instead of epochs
-  size_t batch = 64;
   OptimizerOptions optimizer = {};
   RateOptions rate = {};
   AugmentOptions augment = {};
   LossOptions loss = {};
+  /// Batch normalization: statistics of the file, or of the batches with the file's updated.
+  bool update_batch_norm = false;
+  int patience = 0;                            ///< epochs without a better score; 0: all
+};
+
+struct TrainingTask : TrainingPlan {
+  std::shared_ptr<const Dataset> data;         ///< batchable
+  /// Held out: the loss of each epoch on it is told, and decides nothing. May be null.
+  std::shared_ptr<const Dataset> validation = {};
+  /// Trained values by name of the constant; empty: all that can be (Trainer::check).
+  std::vector<std::string> parameters = {};
+  std::optional<size_t> steps = {};            ///< instead of epochs
+  size_t batch = 64;
   DistillOptions distill = {};
   std::optional<GradualPruning> prune = {};
   QuantizerTraining quantizers = {};
   /// Keeps zeros, codebooks and ties (rules.md 15): what ModelState records, and for foreign files what
   /// the weights show.
   bool keep_structure = true;
-  /// Batch normalization: statistics of the file, or of the batches with the file's updated.
-  bool update_batch_norm = false;
   /// Runs what lies before the part that can be trained, in ONNX Runtime: batch -> the values named
   /// by TrainingCheck::fed. Empty where they are the model's inputs.
   std::function<Feeds(const Feeds& batch)> prefix = {};
   /// Scores a candidate, higher is better: after each epoch the best is kept. Without it the last one is.
   std::function<double(const Model& candidate)> judge = {};
-  int patience = 0;                            ///< epochs without a better score; 0: all
   std::filesystem::path checkpoint = {};       ///< written after each epoch, read at the start if there
   uint64_t seed = 0;
   int threads = 1;
-  /// After each step. Throwing kInterrupted ends the training: the best model so far is in `model`.
+  /// After each step. Throwing kInterrupted ends the training: the best so far is the result.
   std::function<void(const TrainingProgress&)> progress = {};
 };
 
 struct TrainingEpoch {
   double loss = 0;
+  std::optional<double> validation_loss;  ///< of TrainingTask::validation
   std::optional<double> score;  ///< of `judge`
   double learning_rate = 0;
   double seconds = 0;
@@ -164,7 +172,9 @@ struct TrainingResult {
   int best_epoch = 0;             ///< from 1; 0: nothing was better than the start
   std::optional<double> start_score, best_score;
   size_t parameters = 0;          ///< numbers that were trained
-  std::vector<std::string> notes; ///< "stopped at step 40: the loss is not finite"
+  std::vector<std::string> warnings;  ///< "stopped at step 40: the loss is not finite"
+  std::string resumed;            ///< "after epoch 3, step 120 of 400": what a checkpoint had done
+  bool interrupted = false;       ///< by `progress`, after the first step
   bool changed = false;
 };
 
@@ -190,7 +200,7 @@ class Trainer {
   /// Changes constants of `model` in place, to the best ones found. The same for any number of threads.
   /// Throws kData for labels that are missing or do not fit and for less data than one batch, kModel for
   /// a model without anything to train, and what `judge`, teachers and `progress` throw; `model` is then
-  /// the best so far (kInterrupted) or untouched.
+  /// untouched. kInterrupted after the first step is no error: TrainingResult::interrupted.
   virtual TrainingResult train(Model& model, const TrainingTask& task) = 0;
   /// Outputs (or other values) of the model as the trainer computes them; for tests of its operators.
   virtual std::vector<Tensor> run(const Model& model, const Feeds& feeds,

@@ -42,6 +42,9 @@ class Subset final : public Dataset {
   size_t rows(size_t sample) const override { return base_->rows(indices_.at(sample)); }
   bool batchable() const override { return base_->batchable(); }
   bool has_labels() const override { return base_->has_labels(); }
+  size_t index_in_file(size_t sample) const override {
+    return base_->index_in_file(indices_.at(sample));
+  }
   std::string description() const override { return description_; }
   std::vector<std::string> warnings() const override { return base_->warnings(); }
 

@@ -168,6 +168,8 @@ void PassContext::warn(std::string message) {
   warnings_.push_back(std::move(message));
 }
 
+void PassContext::note(std::string message) { notes_.push_back(std::move(message)); }
+
 void PassContext::trained(const TrainingEpoch& epoch, bool best) {
   epochs_.push_back({epoch, best});
 }
@@ -175,6 +177,16 @@ void PassContext::trained(const TrainingEpoch& epoch, bool best) {
 void PassContext::finish_early() {
   support::clear_interrupt();
   finishes_early_ = true;
+}
+
+std::filesystem::path PassContext::own_file(const std::filesystem::path& file) {
+  if (file.empty()) return file;
+  const int use = ++file_uses_[std::filesystem::absolute(file).lexically_normal()];
+  if (use == 1) return file;
+  std::filesystem::path name = file.stem();
+  name += "-" + std::to_string(use);
+  name += file.extension();
+  return file.parent_path() / name;
 }
 
 void PassContext::refuse(const std::string& layer_output, std::string reason) {
@@ -191,6 +203,7 @@ void PassContext::clear_records() {
   decisions_.clear();
   skips_.clear();
   warnings_.clear();
+  notes_.clear();
   epochs_.clear();
 }
 

@@ -23,6 +23,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -72,7 +74,11 @@ class FineTune : public Pass {
     o.add("prune-until", prune_.until,
           "Share of the steps at which the part is reached; the rest heals")
         .range(0, 1);
-    o.add("prune-every", prune_.every, "Steps after which zeros are chosen anew").at_least(1);
+    o.add("prune-every", every_,
+          "Steps after which zeros are chosen anew; auto: by how many steps there are until "
+          "prune-until, at most 20",
+          {"auto"})
+        .at_least(1);
     o.add("prune-scope", prune_.scope, {{"local", Scope::kLocal}, {"global", Scope::kGlobal}},
           "Each layer loses its part, or all layers together");
     o.add("prune-score", prune_.score,
@@ -88,6 +94,7 @@ class FineTune : public Pass {
       return "prune-sparsity has an entry for each layer, and prune-scope: global is for one "
              "number";
     }
+    if (const std::string complaint = check_pruning(); !complaint.empty()) return complaint;
     return options_.check();
   }
 
@@ -109,6 +116,21 @@ class FineTune : public Pass {
   }
 
  private:
+  std::string check_pruning() const {
+    if (sparsity_.empty()) {
+      if (from_ > 0) return fmt::format("prune-from {} needs prune-sparsity, where it ends", from_);
+      if (prune_.regrow > 0) return fmt::format("prune-regrow {} needs prune-sparsity", prune_.regrow);
+      return "";
+    }
+    for (const double to : sparsity_) {
+      if (to >= 1) return "prune-sparsity 1 leaves nothing of a layer; write less, as 0.99";
+      if (from_ > to) {
+        return fmt::format("prune-from {} is above prune-sparsity {}, and zeros only grow", from_, to);
+      }
+    }
+    return "";
+  }
+
   static bool is_trained(const training::PreparedTask& prepared, const std::string& name) {
     const auto& chosen = prepared.task.parameters;
     const auto& names = chosen.empty() ? prepared.check.parameters : chosen;
@@ -119,6 +141,7 @@ class FineTune : public Pass {
     if (sparsity_.empty()) return;
     GradualPruning prune = prune_;
     prune.from = from_;
+    if (every_) prune.every = std::llround(*every_);
     prune.to = sparsity_.front();
     std::set<std::string> seen;
     for (const Layer& layer : layers) {
@@ -153,6 +176,7 @@ class FineTune : public Pass {
   training::TrainingOptions options_;
   std::vector<double> sparsity_;
   double from_ = 0;
+  std::optional<double> every_;
   GradualPruning prune_;
 };
 

@@ -28,7 +28,6 @@ class Planner {
   }
 
   uint64_t bytes() const { return bytes_; }
-  bool is_bound() const { return is_bound_; }
 
  private:
   void plan_repeat(const StepSpec& step, const std::string& label) {
@@ -49,7 +48,7 @@ class Planner {
     report.options = one_line(options.effective());
     predict(*pass, LayerSelection(step.only, step.skip));
     report.size.file_bytes = bytes_;
-    report.size_is_bound = is_bound_;
+    report.size_is_bound = !is_estimate_;
     if (step.gate) {
       for (const auto& limit : step.gate->limits) {
         report.options +=
@@ -59,10 +58,11 @@ class Planner {
     steps_.push_back(std::move(report));
   }
 
-  /// A pass that stores its layers at a known width makes the size known again as far as those go.
+  /// A pass that stores its layers at a known width makes the size known as far as those go: which
+  /// layers it leaves alone, and what scales take, is known only after running it.
   void predict(const Pass& pass, const LayerSelection& selection) {
     const auto bits = pass.stored_bits_per_weight();
-    is_bound_ = true;
+    is_estimate_ |= bits.has_value();
     if (!bits) return;
     for (size_t i = 0; i < layers_.size(); ++i) {
       if (!selection.reason_to_skip(layers_, i).empty() || !layers_[i].weight_is_plain) continue;
@@ -77,7 +77,7 @@ class Planner {
   PassManager manager_;
   std::vector<StepReport>& steps_;
   uint64_t bytes_ = 0;
-  bool is_bound_ = false;
+  bool is_estimate_ = false;
 };
 
 }  // namespace

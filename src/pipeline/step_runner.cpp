@@ -84,9 +84,10 @@ StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const 
   report.seconds = outcome.seconds;
   report.counters = context_.counters();
   report.warnings = context_.warnings();
+  report.notes = context_.notes();
   for (const auto& [epoch, best] : context_.epochs()) {
     report.epochs.push_back(
-        {epoch.loss, epoch.score, epoch.learning_rate, epoch.seconds, best});
+        {epoch.loss, epoch.validation_loss, epoch.score, epoch.learning_rate, epoch.seconds, best});
   }
   for (const auto& skip : context_.skips()) {
     report.skips.push_back({skip.layer, skip.output, skip.reason});

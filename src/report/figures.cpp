@@ -157,25 +157,26 @@ std::string without_numbers(const std::string& text, const char* mark) {
 }  // namespace
 
 Comparison comparison_of(const RunReport& report) {
-  const bool bound = !report.steps.empty() && report.steps.back().size_is_bound;
+  const std::string mark =
+      report.steps.empty() ? "" : size_mark(report.steps.back(), report.dry_run);
   return {report.size_before,      report.size_after,     report.metric_before,
           report.metric_after,     report.metric_drop,    report.metric_drop_low,
           report.metric_drop_high, report.latency_before, report.latency_after,
-          report.session_before,   report.session_after,  bound};
+          report.session_before,   report.session_after,  mark};
 }
 
 Comparison comparison_of(const CompareReport& report) {
   return {report.size_before,      report.size_after,     report.metric_before,
           report.metric_after,     report.metric_drop,    report.metric_drop_low,
           report.metric_drop_high, report.latency_before, report.latency_after,
-          report.session_before,   report.session_after,  false};
+          report.session_before,   report.session_after,  ""};
 }
 
 std::vector<TotalRow> total_rows(const Comparison& c) {
   std::vector<TotalRow> rows;
   const SizeFigure &a = c.size_before, &b = c.size_after;
   add_bytes(rows, "file", a.file_bytes, b.file_bytes);
-  if (c.size_is_bound && !rows.empty()) rows.back().after.insert(0, "<= ");
+  if (!rows.empty()) rows.back().after.insert(0, c.size_mark);
   add_bytes(rows, "weights", a.weight_bytes, b.weight_bytes);
   add_bytes(rows, "file, gzipped", a.gzip_bytes, b.gzip_bytes);
   add_count(rows, "parameters", a.parameters, b.parameters);
@@ -201,7 +202,7 @@ std::vector<std::string> summary_parts(const Comparison& c, const std::string& a
   std::vector<std::string> parts;
   if (c.size_before.file_bytes != 0 && c.size_after.file_bytes != 0) {
     const auto [a, b] = size_pair(c.size_before.file_bytes, c.size_after.file_bytes);
-    parts.push_back(a + arrow + (c.size_is_bound ? "<= " : "") + b + " (" +
+    parts.push_back(a + arrow + c.size_mark + b + " (" +
                     change_of(c.size_before.file_bytes, c.size_after.file_bytes, " B") + ")");
   }
   if (c.metric_before && c.metric_after) {
@@ -289,6 +290,11 @@ StepStatus step_status(const StepReport& step) {
   const bool uncertain = std::any_of(step.gates.begin(), step.gates.end(),
                                      [](const GateVerdict& gate) { return gate.uncertain; });
   return {uncertain ? "holds, uncertain" : "holds", 1};
+}
+
+std::string size_mark(const StepReport& step, bool dry_run) {
+  if (step.size_is_bound) return "<= ";
+  return dry_run ? "about " : "";
 }
 
 std::string step_label(const StepReport& step) {

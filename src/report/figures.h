@@ -18,7 +18,7 @@ struct Comparison {
   std::optional<double> drop, drop_low, drop_high;
   std::optional<LatencyFigure> latency_before, latency_after;
   std::optional<SessionFigure> session_before, session_after;
-  bool size_is_bound = false;
+  std::string size_mark = "";  ///< before a size that was not measured: "<= ", "about "
 };
 Comparison comparison_of(const RunReport& report);
 Comparison comparison_of(const CompareReport& report);
@@ -59,6 +59,8 @@ struct StepStatus {
   int trend = 0;
 };
 StepStatus step_status(const StepReport& step);
+/// What stands before the size of a step: a plan knows a bound, or about how large it will be.
+std::string size_mark(const StepReport& step, bool dry_run);
 /// "3: quantize-static".
 std::string step_label(const StepReport& step);
 /// Constraints of the run and gates of the steps, those that fail first. `where` is "" for a

@@ -96,6 +96,7 @@ Json to_json(const SkipRecord& s) {
 
 Json to_json(const EpochFigure& e) {
   return {{"loss", number(e.loss)},
+          {"validation_loss", number(e.validation_loss)},
           {"metric", number(e.metric)},
           {"learning_rate", number(e.learning_rate)},
           {"seconds", measured(e.seconds)},
@@ -118,6 +119,7 @@ Json to_json(const StepReport& s) {
           {"counters", object(s.counters)},
           {"epochs", list(s.epochs, [](const EpochFigure& e) { return to_json(e); })},
           {"skips", list(s.skips, [](const SkipRecord& k) { return to_json(k); })},
+          {"notes", strings(s.notes)},
           {"warnings", strings(s.warnings)}};
 }
 

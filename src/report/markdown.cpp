@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "report/epochs.h"
 #include "report/figures.h"
 #include "report/markdown_parts.h"
 #include "support/units.h"
@@ -72,13 +73,13 @@ std::string steps_table(const RunReport& r) {
   for (const StepReport& step : r.steps) {
     std::string size;
     if (step.size.file_bytes > 0) {
-      size = (step.size_is_bound ? "<= " : "") +
+      size = size_mark(step, r.dry_run) +
              size_pair(r.size_before.file_bytes, step.size.file_bytes).second;
     }
     table.add_row({escape(step_label(step)), step.metric ? metric_text(*step.metric, digits) : "",
                    escape(size), step.latency ? format_ratio(step.latency->ratio) : "",
                    step.seconds > 0 ? format_seconds(step.seconds) : "",
-                   escape(step_status(step).text)});
+                   r.dry_run ? "" : escape(step_status(step).text)});
   }
   return table.render();
 }
@@ -138,18 +139,20 @@ std::string skips_list(const RunReport& r) {
 
 std::string epochs_list(const RunReport& r) {
   std::string text;
+  const MetricFigure* const metric = judging_metric(r);
   for (const StepReport& step : r.steps) {
     if (step.epochs.empty()) continue;
-    text += escape(step_label(step)) +
-            "\n\n| epoch | loss | metric | learning rate | time |\n|---:|---:|---:|---:|---:|\n";
-    for (size_t i = 0; i < step.epochs.size(); ++i) {
-      const EpochFigure& epoch = step.epochs[i];
-      text += fmt::format("| {}{} | {:.4g} | {} | {:.3g} | {} |\n", i + 1,
-                          epoch.best ? " (kept)" : "", epoch.loss,
-                          epoch.metric ? fmt::format("{:.6g}", *epoch.metric) : "",
-                          epoch.learning_rate, format_seconds(epoch.seconds));
+    MarkdownTable table({{"epoch", true},
+                         {"loss", true},
+                         {"validation loss", true},
+                         {metric != nullptr ? metric->name : "metric", true},
+                         {"learning rate", true},
+                         {"time", true}});
+    for (const EpochRow& row : epoch_rows(step, metric)) {
+      table.add_row(
+          {row.epoch, row.loss, row.validation_loss, row.metric, row.learning_rate, row.time});
     }
-    text += "\n";
+    text += escape(step_label(step)) + "\n\n" + table.render() + "\n";
   }
   return text;
 }
@@ -191,7 +194,9 @@ std::string run_facts(const RunReport& r) {
 
 std::string notes(const RunReport& r) {
   std::string text;
-  const auto note = [&](const std::string& line) { text += "> ⚠️ " + escape(line) + "\n"; };
+  const auto note = [&](const std::string& line, const char* sign = "⚠️") {
+    text += std::string("> ") + sign + " " + escape(line) + "\n";
+  };
   if (r.dry_run) note("plan only: nothing was computed or written");
   if (r.selected_on_evaluation)
     note("selected on the evaluation data: the metric flatters the result");
@@ -199,6 +204,7 @@ std::string notes(const RunReport& r) {
   for (const std::string& warning : r.warnings) note(warning);
   for (const StepReport& step : r.steps) {
     for (const std::string& warning : step.warnings) note(step_label(step) + ": " + warning);
+    for (const std::string& line : step.notes) note(step_label(step) + ": " + line, "ℹ️");
   }
   // Without an empty quoted line GitHub runs the warnings together.
   for (size_t at = text.find("\n> "); at != std::string::npos; at = text.find("\n> ", at + 4)) {

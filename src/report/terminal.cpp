@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "report/epochs.h"
 #include "report/figures.h"
 #include "report/terminal_parts.h"
 #include "support/text_table.h"
@@ -15,6 +16,7 @@ namespace {
 using namespace reporting;
 
 constexpr size_t kMostSkipReasons = 4;  // of a step, without --explain
+constexpr size_t kMostEpochs = 6;       // of a step, without --explain
 
 void write_heading(TerminalWriter& out, const RunReport& r) {
   std::string text = r.input;
@@ -47,10 +49,10 @@ std::string metric_title(const RunReport& r) {
   return name.empty() ? "metric" : name;
 }
 
-std::string step_size(const StepReport& step, uint64_t before) {
+std::string step_size(const StepReport& step, const RunReport& r) {
   if (step.size.file_bytes == 0) return "";
-  const std::string text = size_pair(before, step.size.file_bytes).second;
-  return step.size_is_bound ? "<= " + text : text;
+  return size_mark(step, r.dry_run) +
+         size_pair(r.size_before.file_bytes, step.size.file_bytes).second;
 }
 
 std::string step_latency(const StepReport& step) {
@@ -73,11 +75,11 @@ void write_steps(TerminalWriter& out, const RunReport& r) {
                  {format_bytes(r.size_before.file_bytes)},
                  {r.latency_before ? format_milliseconds(r.latency_before->median_ms) : ""}});
   for (const StepReport& step : r.steps) {
-    const StepStatus status = step_status(step);
+    const StepStatus status = r.dry_run ? StepStatus{} : step_status(step);
     const std::string faint = step.rolled_back ? std::string(kFaint) : "";
     table.add_row({{step_label(step), faint},
                    {step.metric ? metric_text(*step.metric, digits) : "", faint},
-                   {step_size(step, r.size_before.file_bytes), faint},
+                   {step_size(step, r), faint},
                    {step_latency(step), faint},
                    {step.seconds > 0 ? format_seconds(step.seconds) : "", faint},
                    {status.text, trend_style(status.trend)}});
@@ -107,7 +109,11 @@ void write_limits(TerminalWriter& out, const RunReport& r) {
 void write_verdict(TerminalWriter& out, const RunReport& r) {
   if (all_limits(r).empty() && !r.failed && r.validation.empty()) return;
   out.section("");
-  if (r.failed) out.line("a limit was not met (exit code 1)", kBad);
+  if (r.failed && r.interrupted) {
+    out.line("a limit was not met, and the run was interrupted (exit code 130)", kBad);
+  } else if (r.failed) {
+    out.line("a limit was not met (exit code 1)", kBad);
+  }
   write_limits(out, r);
   if (!r.validation.empty()) out.line("validation: " + r.validation);
 }
@@ -208,14 +214,42 @@ void write_step_details(TerminalWriter& out, const RunReport& r) {
   }
 }
 
-std::vector<std::string> all_warnings(const RunReport& r) {
-  std::vector<std::string> warnings = r.warnings;
+void write_epochs(TerminalWriter& out, const RunReport& r) {
+  const MetricFigure* const metric = judging_metric(r);
   for (const StepReport& step : r.steps) {
-    for (const std::string& text : step.warnings) {
-      warnings.push_back(step_label(step) + ": " + text);
+    if (step.epochs.empty()) continue;
+    const std::vector<EpochRow> all = epoch_rows(step, metric);
+    const auto shown = out.style().explain ? all : some_of(all, kMostEpochs);
+    const bool some = shown.size() < all.size();
+    out.section(fmt::format("training of {}: {} {}{}", step_label(step), all.size(),
+                            all.size() == 1 ? "epoch" : "epochs",
+                            some ? " (--explain lists them)" : ""));
+    TextTable table({{"epoch"},
+                     {"loss", Align::kRight},
+                     {"validation loss", Align::kRight},
+                     {metric != nullptr ? metric->name : "metric", Align::kRight},
+                     {.title = "learning rate", .align = Align::kRight, .give_up = 2},
+                     {.title = "time", .align = Align::kRight, .give_up = 1}});
+    for (const EpochRow& row : shown) {
+      const std::string style(row.best ? kStrong : "");
+      table.add_row({{row.epoch, style},
+                     {row.loss, style},
+                     {row.validation_loss, style},
+                     {row.metric, style},
+                     {row.learning_rate, style},
+                     {row.time, style}});
     }
+    out.raw(table.render(out.width(), out.style().color, 2));
   }
-  return warnings;
+}
+
+using Texts = std::vector<std::string> StepReport::*;
+/// Lines of the run, then of its steps, which are named.
+std::vector<std::string> gathered(std::vector<std::string> lines, const RunReport& r, Texts texts) {
+  for (const StepReport& step : r.steps) {
+    for (const std::string& text : step.*texts) lines.push_back(step_label(step) + ": " + text);
+  }
+  return lines;
 }
 
 void write_closing(TerminalWriter& out, const RunReport& r) {
@@ -243,7 +277,9 @@ std::string render_terminal(const RunReport& report, const TerminalStyle& style)
   write_worst_layers(out, report);
   write_skips(out, report);
   write_step_details(out, report);
-  write_list(out, "warnings", all_warnings(report), kWarning);
+  write_epochs(out, report);
+  write_list(out, "notes", gathered({}, report, &StepReport::notes));
+  write_list(out, "warnings", gathered(report.warnings, report, &StepReport::warnings), kWarning);
   write_list(out, "what to try next", report.advice);
   write_closing(out, report);
   return out.text();

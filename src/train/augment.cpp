@@ -4,6 +4,9 @@
 #include <numeric>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "mcompress/error.h"
 #include "support/parallel_for.h"
 #include "support/random_bits.h"
 #include "train/loss.h"
@@ -121,6 +124,25 @@ void mix(Batch& batch, at::Tensor& images, double alpha, uint64_t key) {
   if (batch.labels.defined()) batch.mixed_labels = batch.labels.index_select(0, index);
 }
 
+/// The first image, else the first input of floats; the number of inputs where there is none.
+size_t changed_input(const Batch& batch) {
+  const auto index_of = [&](const auto& fits) {
+    const auto found = std::ranges::find_if(batch.inputs, [&](const auto& input) {
+      return input.second.numel() > 0 && fits(input.second);
+    });
+    return static_cast<size_t>(found - batch.inputs.begin());
+  };
+  const size_t image = index_of([](const at::Tensor& value) { return value.dim() == 4; });
+  if (image < batch.inputs.size()) return image;
+  return index_of([](const at::Tensor& value) {
+    return value.dim() > 1 && at::isFloatingType(value.scalar_type());
+  });
+}
+
+bool moves_images(const AugmentOptions& options) {
+  return options.shift > 0 || options.flip || options.crop > 0;
+}
+
 at::Tensor change(const at::Tensor& value, const AugmentOptions& options, uint64_t key) {
   const Images images{value.size(1), value.size(2), value.size(3)};
   at::Tensor result = at::empty_like(value);
@@ -138,16 +160,46 @@ at::Tensor change(const at::Tensor& value, const AugmentOptions& options, uint64
 
 }  // namespace
 
+bool changes_samples(const AugmentOptions& options) {
+  return moves_images(options) || options.noise > 0 || options.mixup > 0;
+}
+
+void check_augmentation(const Batch& batch, const AugmentOptions& options) {
+  if (!changes_samples(options)) return;
+  const size_t at = changed_input(batch);
+  const bool is_image = at < batch.inputs.size() && batch.inputs[at].second.dim() == 4;
+  if (moves_images(options) && !is_image) {
+    throw Error(ErrorCode::kRecipe,
+                "shift, flip and crop are for images, and the model has no input [samples, "
+                "channels, height, width]")
+        .hint("leave them out; noise and mixup are for all inputs of floats");
+  }
+  if (at == batch.inputs.size()) {
+    throw Error(ErrorCode::kRecipe, "noise and mixup are for floats, and the model has no such input")
+        .hint("leave them out");
+  }
+  if (!is_image) return;
+  const at::Tensor& image = batch.inputs[at].second;
+  const int64_t smallest = std::min(image.size(2), image.size(3));
+  for (const auto& [name, reach] : {std::pair("shift", options.shift), std::pair("crop", options.crop)}) {
+    if (reach < smallest) continue;
+    throw Error(ErrorCode::kRecipe,
+                fmt::format("{}: {} moves images of {} x {} out of sight", name, reach,
+                            image.size(2), image.size(3)))
+        .hint(fmt::format("{}: {} or less", name, std::max<int64_t>(smallest / 8, 1)));
+  }
+}
+
 void augment(Batch& batch, const AugmentOptions& options, uint64_t seed, uint64_t step) {
-  const auto image = std::ranges::find_if(batch.inputs, [](const auto& input) {
-    return input.second.dim() == 4 && input.second.numel() > 0;
-  });
-  if (image == batch.inputs.end()) return;
+  const size_t at = changed_input(batch);
+  if (at == batch.inputs.size() || !changes_samples(options)) return;
   const uint64_t key = random_bits(seed, step);
-  const bool each = options.shift > 0 || options.flip || options.crop > 0 || options.noise > 0;
-  if (!each && options.mixup <= 0) return;
-  const at::ScalarType type = image->second.scalar_type();
-  at::Tensor value = image->second.to(at::kFloat).contiguous();
+  const bool each = moves_images(options) || options.noise > 0;
+  at::Tensor& input = batch.inputs[at].second;
+  const at::ScalarType type = input.scalar_type();
+  const auto shape = input.sizes().vec();
+  at::Tensor value = input.to(at::kFloat).contiguous();
+  if (value.dim() != 4) value = value.reshape({value.size(0), 1, 1, -1});
   if (each) value = change(value, options, random_bits(key, 0));
   if (options.mixup > 0) mix(batch, value, options.mixup, random_bits(key, 1));
   // Bytes and other integers keep their type, so that models of uint8 images go on working.
@@ -155,7 +207,7 @@ void augment(Batch& batch, const AugmentOptions& options, uint64_t seed, uint64_
     const bool byte = type == at::kByte;
     value = value.round().clamp(byte ? 0 : -128, byte ? 255 : 32767);
   }
-  image->second = value.to(type);
+  input = value.to(type).reshape(shape);
 }
 
 }  // namespace mcompress::train

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "support/random_bits.h"
@@ -104,13 +105,25 @@ Batch Samples::batch(std::span<const size_t> indices) const {
     for (const size_t index : indices) parts.push_back(read(index, 1));
     return parts.size() == 1 ? parts.front() : stack(parts);
   }
-  at::Tensor rows = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
-  std::copy(indices.begin(), indices.end(), rows.data_ptr<int64_t>());
+  const at::Tensor rows = to_rows(indices);
   Batch batch;
   for (const auto& [name, values] : all_.inputs)
     batch.inputs.emplace_back(name, values.index_select(0, rows));
   if (all_.labels.defined()) batch.labels = all_.labels.index_select(0, rows);
   return batch;
+}
+
+at::Tensor to_rows(std::span<const size_t> indices) {
+  at::Tensor rows = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
+  std::copy(indices.begin(), indices.end(), rows.data_ptr<int64_t>());
+  return rows;
+}
+
+Length length_of(const TrainingTask& task) {
+  const size_t per_epoch = task.data->size() / task.batch;
+  const double wanted = task.epochs * static_cast<double>(per_epoch);
+  return {per_epoch,
+          task.steps.value_or(static_cast<size_t>(std::max<long long>(1, std::llround(wanted))))};
 }
 
 Feeds to_feeds(const Batch& batch) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mcompress/dataset.h"
+#include "mcompress/trainer.h"
 #include "train/loss.h"
 
 namespace mcompress::train {
@@ -38,6 +39,16 @@ class Samples {
   bool stacked_ = false;
   Batch all_;  ///< empty where it is not held
 };
+
+/// Indices as a tensor.
+at::Tensor to_rows(std::span<const size_t> indices);
+
+/// How long a training is, in steps. What is left at the end of an epoch that makes no whole batch
+/// is left out of it.
+struct Length {
+  size_t per_epoch = 1, steps = 1;
+};
+Length length_of(const TrainingTask& task);
 
 /// Inputs as a model is fed them.
 Feeds to_feeds(const Batch& batch);

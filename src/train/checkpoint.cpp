@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
+#include <array>
 #include <cstring>
 
 #include "mcompress/error.h"
@@ -17,7 +18,7 @@
 namespace mcompress::train {
 namespace {
 
-constexpr std::string_view kMark = "mcompress checkpoint 1\n";
+constexpr std::string_view kMark = "mcompress checkpoint 2\n";
 
 class Writer {
  public:
@@ -129,12 +130,14 @@ void get(Reader& in, Snapshot& snapshot) {
 
 void put(Writer& out, const TrainingEpoch& epoch) {
   put(out, epoch.loss);
+  put(out, epoch.validation_loss);
   put(out, epoch.score);
   put(out, epoch.learning_rate);
   put(out, epoch.seconds);
 }
 void get(Reader& in, TrainingEpoch& epoch) {
   get(in, epoch.loss);
+  get(in, epoch.validation_loss);
   get(in, epoch.score);
   get(in, epoch.learning_rate);
   get(in, epoch.seconds);
@@ -170,9 +173,9 @@ std::string hash_of(const std::string& text) { return support::hash128(text).hex
 std::string describe(const TrainingTask& task) {
   const auto number = [](auto value) { return static_cast<int>(value); };
   std::string text =
-      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", fmt::join(task.parameters, ","), task.epochs,
+      fmt::format("{}|{}|{}|{}|{}|{}|{}", fmt::join(task.parameters, ","), task.epochs,
                   task.steps.value_or(0), task.batch, task.keep_structure, task.update_batch_norm,
-                  task.patience, task.seed);
+                  task.patience);
   const auto& o = task.optimizer;
   text += fmt::format("|{}|{}|{}|{}|{}|{}", number(o.kind), o.learning_rate, o.momentum, o.beta2,
                       o.weight_decay, o.clip_norm);
@@ -214,20 +217,26 @@ std::string describe(const TrainingTask& task) {
   return text;
 }
 
+/// The seed first: it chooses the training's share of the data, too.
+std::array<const std::string*, 4> parts_of(const TrainingIdentity& identity) {
+  return {&identity.seed, &identity.model, &identity.data, &identity.options};
+}
+
 }  // namespace
 
 TrainingIdentity identify(const Model& model, const TrainingTask& task) {
   return {.model = model.fingerprint().hex(),
           .data = hash_of(task.data->fingerprint() +
                           fmt::format("|{}|{}", task.data->size(), task.data->description())),
-          .options = hash_of(describe(task))};
+          .options = hash_of(describe(task)),
+          .seed = std::to_string(task.seed)};
 }
 
 void save_checkpoint(const std::filesystem::path& path, const TrainingIdentity& identity,
                      const TrainingState& state) {
   Writer out;
   out.bytes = kMark;
-  for (const auto* part : {&identity.model, &identity.data, &identity.options}) put(out, *part);
+  for (const auto* part : parts_of(identity)) put(out, *part);
   put(out, state);
   const auto hash = support::hash128(out.bytes);
   out.raw(&hash, sizeof hash);
@@ -251,13 +260,13 @@ std::optional<TrainingState> load_checkpoint(const std::filesystem::path& path,
         .hint("remove it to start anew");
   }
   Reader in(body.substr(kMark.size()), file);
-  const std::pair<const char*, const std::string*> parts[] = {
-      {"model", &identity.model}, {"data", &identity.data}, {"options", &identity.options}};
-  for (const auto& [what, wanted] : parts) {
-    if (in.text() == *wanted) continue;
-    throw Error(ErrorCode::kData,
-                fmt::format("{}: the checkpoint belongs to a training with other {}", file,
-                            std::string(what) == "model" ? "weights or another model" : what))
+  constexpr std::array kDifferences{"another seed", "other weights or another model", "other data",
+                                    "other options"};
+  const auto parts = parts_of(identity);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (in.text() == *parts[i]) continue;
+    throw Error(ErrorCode::kData, fmt::format("{}: the checkpoint belongs to a training with {}",
+                                              file, kDifferences.at(i)))
         .hint("remove it to start anew, or name another file");
   }
   TrainingState state;

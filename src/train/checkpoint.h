@@ -34,7 +34,7 @@ struct TrainingState {
 
 /// What a checkpoint belongs to.
 struct TrainingIdentity {
-  std::string model, data, options;
+  std::string model, data, options, seed;
 };
 /// Everything of a task but threads, judge and the checkpoint itself. Reads the data and asks the
 /// teachers and the prefix for one sample. The judge is known by what it says of the start.

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "support/parallel_for.h"
 #include "support/random_bits.h"
@@ -31,13 +32,28 @@ int64_t rows_of(const Batch& batch) {
 }  // namespace
 
 GradientMaker::GradientMaker(const TrainingTask& task, const Samples& samples, Student& student)
-    : task_(task), samples_(samples), student_(student), loss_(open_loss()) {}
+    : task_(task), samples_(samples), student_(student), loss_(open_loss()) {
+  training_ = std::make_unique<Source>(task, *loss_, samples);
+  const Length length = length_of(task);
+  const bool again = length.steps > length.per_epoch;
+  if (again && !changes_samples(task.augment)) training_->answers.keep();
+  open_validation();
+}
+
+void GradientMaker::open_validation() {
+  if (!task_.validation || task_.validation->size() == 0 || !loss_->accepts(*task_.validation))
+    return;
+  validation_samples_ = std::make_unique<Samples>(task_.validation);
+  validation_ = std::make_unique<Source>(task_, *loss_, *validation_samples_);
+  validation_->answers.keep();
+}
 
 std::unique_ptr<Loss> GradientMaker::open_loss() const {
   const at::NoGradGuard no_gradients;
   std::vector<size_t> first(samples_.stacked() ? std::min(kProbeSamples, samples_.size()) : 1);
   for (size_t i = 0; i < first.size(); ++i) first[i] = i;
   Batch batch = samples_.batch(first);
+  check_augmentation(batch, task_.augment);
   LossProbe probe;
   probe.samples = rows_of(batch);
   for (const Teacher& teacher : task_.distill.teachers) {
@@ -62,45 +78,28 @@ void GradientMaker::run_prefix(Batch& batch) const {
   for (const auto& feed : fed) batch.inputs.emplace_back(feed.name, to_torch(feed.tensor));
 }
 
-void GradientMaker::ask_teachers(Batch& batch) const {
-  if (task_.distill.teachers.empty()) return;
-  const Feeds feeds = to_feeds(batch);
-  std::vector<at::Tensor> outputs;
-  for (const Teacher& teacher : task_.distill.teachers) {
-    const std::vector<Tensor> results = teacher.run(feeds);
-    for (size_t i = 1; outputs.empty() && i < results.size(); ++i) {
-      batch.features.push_back(to_torch(results[i]));
-    }
-    outputs.push_back(to_torch(results.at(0)));
-  }
-  batch.soft = loss_->soft_target(outputs);
-}
-
-/// `number` counts the batches of the training; without it samples are taken as they are.
-Batch GradientMaker::make_batch(std::span<const size_t> indices,
-                                std::optional<uint64_t> number) const {
-  Batch batch = samples_.batch(indices);
-  if (number) {
-    augment(batch, task_.augment, task_.seed, *number);
-    ask_teachers(batch);
-  }
+/// `number` counts the batches of the training.
+Batch GradientMaker::make_batch(Source& source, std::span<const size_t> indices, How how,
+                                uint64_t number) const {
+  Batch batch = source.samples.batch(indices);
+  if (how == How::kAugmented) augment(batch, task_.augment, task_.seed, number);
+  if (how != How::kPlain) source.answers.fill(batch, indices);
   run_prefix(batch);
   return batch;
 }
 
 /// Where samples cannot be stacked, each is a shard.
-std::vector<Batch> GradientMaker::make_shards(std::span<const size_t> indices,
-                                              std::optional<size_t> step) const {
+std::vector<Batch> GradientMaker::make_shards(Source& source, std::span<const size_t> indices,
+                                              How how, size_t step) const {
   const at::NoGradGuard no_gradients;
   std::vector<Batch> shards;
-  if (!samples_.stacked()) {
+  if (!source.samples.stacked()) {
     for (size_t i = 0; i < indices.size(); ++i) {
-      const auto number = step ? std::optional<uint64_t>(*step * indices.size() + i) : std::nullopt;
-      shards.push_back(make_batch(indices.subspan(i, 1), number));
+      shards.push_back(make_batch(source, indices.subspan(i, 1), how, step * indices.size() + i));
     }
     return shards;
   }
-  const Batch whole = make_batch(indices, step);
+  const Batch whole = make_batch(source, indices, how, step);
   const auto count = static_cast<int64_t>(indices.size());
   const int64_t size = std::max(kLeastShard, (count + kShards - 1) / kShards);
   for (int64_t first = 0; first < count; first += size) {
@@ -210,7 +209,7 @@ std::vector<at::Tensor> GradientMaker::to_leaves(const Made& made,
 Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
                                 const Values* teacher) const {
   const Made made = make_values();
-  std::vector<Batch> batches = make_shards(indices, step);
+  std::vector<Batch> batches = make_shards(*training_, indices, How::kAugmented, step);
   double rows = 0;
   for (const Batch& batch : batches) rows += static_cast<double>(rows_of(batch));
   std::vector<Shard> shards(batches.size());
@@ -247,7 +246,7 @@ Gradient GradientMaker::compute(std::span<const size_t> indices, size_t step,
 
 std::map<std::string, at::Tensor> GradientMaker::statistics(std::span<const size_t> indices) const {
   const Values values = student_.present_values();
-  std::vector<Batch> batches = make_shards(indices, std::nullopt);
+  std::vector<Batch> batches = make_shards(*training_, indices, How::kPlain, 0);
   std::vector<Shard> shards(batches.size());
   parallel_for(0, static_cast<int64_t>(shards.size()), 1, [&](int64_t at, int64_t) {
     const at::NoGradGuard no_gradients;
@@ -259,6 +258,33 @@ std::map<std::string, at::Tensor> GradientMaker::statistics(std::span<const size
     shards[i].rows = static_cast<double>(rows_of(batches[i]));
   });
   return mean_statistics(shards);
+}
+
+std::optional<double> GradientMaker::validation_loss() const {
+  if (!validation_) return std::nullopt;
+  const Values values = student_.present_values();
+  std::vector<size_t> all(validation_->samples.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  double sum = 0, rows = 0;
+  for (size_t first = 0; first < all.size(); first += task_.batch) {
+    const auto indices = std::span(all).subspan(first, std::min(task_.batch, all.size() - first));
+    std::vector<Batch> batches = make_shards(*validation_, indices, How::kTaught, 0);
+    std::vector<double> losses(batches.size());
+    parallel_for(0, static_cast<int64_t>(batches.size()), 1, [&](int64_t at, int64_t) {
+      const FlushDenormals flush;
+      const at::NoGradGuard no_gradients;
+      const Batch& batch = batches[static_cast<size_t>(at)];
+      Execution execution;
+      Tensors outputs = student_.run(batch, values, execution);
+      const at::Tensor output = outputs.front();
+      outputs.erase(outputs.begin());
+      losses[static_cast<size_t>(at)] =
+          (*loss_)(output, outputs, batch, loss_->leaves()).item<double>();
+    });
+    for (const double loss : losses) sum += loss;
+    for (const Batch& batch : batches) rows += static_cast<double>(rows_of(batch));
+  }
+  return sum / rows;
 }
 
 }  // namespace mcompress::train

@@ -16,6 +16,7 @@
 #include "train/batches.h"
 #include "train/loss.h"
 #include "train/student.h"
+#include "train/teacher_answers.h"
 
 namespace mcompress::train {
 
@@ -43,6 +44,9 @@ class GradientMaker {
   /// Means of what batch normalizations see of these samples, as they are, with the present
   /// parameters.
   std::map<std::string, at::Tensor> statistics(std::span<const size_t> indices) const;
+  /// Mean loss over TrainingTask::validation with the present parameters; nullopt where there is no
+  /// such data, or none that the loss can be computed on.
+  std::optional<double> validation_loss() const;
 
  private:
   struct Shard {
@@ -55,10 +59,19 @@ class GradientMaker {
     std::vector<std::vector<at::Tensor>> leaves;  ///< of each parameter, asking for gradients
     std::vector<at::Tensor> values, plain;        ///< made of them; without a way back
   };
+  /// Samples, and who answers for them.
+  struct Source {
+    Source(const TrainingTask& task, const Loss& loss, const Samples& all)
+        : samples(all), answers(task.distill.teachers, loss, all, task.batch) {}
+    const Samples& samples;
+    TeacherAnswers answers;
+  };
+  enum class How { kAugmented, kTaught, kPlain };
   std::unique_ptr<Loss> open_loss() const;
-  Batch make_batch(std::span<const size_t> indices, std::optional<uint64_t> number) const;
-  std::vector<Batch> make_shards(std::span<const size_t> indices, std::optional<size_t> step) const;
-  void ask_teachers(Batch& batch) const;
+  void open_validation();
+  Batch make_batch(Source& source, std::span<const size_t> indices, How how, uint64_t number) const;
+  std::vector<Batch> make_shards(Source& source, std::span<const size_t> indices, How how,
+                                 size_t step) const;
   void run_prefix(Batch& batch) const;
   Shard run_shard(Batch& batch, const std::vector<at::Tensor>& values, double rows,
                   Execution& execution, const Values* teacher) const;
@@ -71,6 +84,8 @@ class GradientMaker {
   const Samples& samples_;
   Student& student_;
   std::unique_ptr<Loss> loss_;
+  std::unique_ptr<Source> training_, validation_;  ///< `validation_`: null without data for it
+  std::unique_ptr<Samples> validation_samples_;
 };
 
 }  // namespace mcompress::train

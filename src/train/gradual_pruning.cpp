@@ -35,9 +35,15 @@ double sparsity_at(GradualPruning::Curve curve, double from, double to, size_t s
   return to;
 }
 
+int64_t mask_interval(size_t end) {
+  constexpr int64_t kMasks = 50, kMost = 20;
+  return std::clamp<int64_t>(static_cast<int64_t>(end) / kMasks, 1, kMost);
+}
+
 GradualPruner::GradualPruner(const GradualPruning& options, ParameterSet& parameters, size_t steps)
     : options_(options), parameters_(parameters) {
   end_ = std::min(steps, to_size(std::llround(options.until * static_cast<double>(steps))));
+  if (options_.every <= 0) options_.every = mask_interval(end_);
   for (size_t i = 0; i < options.weights.size(); ++i) {
     const std::string& name = options.weights[i];
     const auto& all = parameters.parameters;
@@ -162,8 +168,7 @@ bool GradualPruner::keeps_masked(size_t done) const {
 }
 
 void GradualPruner::update(size_t done) {
-  if (done > end_ || (done != end_ && done % to_size(std::max<int64_t>(options_.every, 1)) != 0))
-    return;
+  if (done > end_ || (done != end_ && done % interval() != 0)) return;
   const auto masks = choose(done);
   const bool keep = keeps_masked(done);
   for (size_t i = 0; i < weights_.size(); ++i) {
@@ -184,6 +189,26 @@ void GradualPruner::observe(std::span<const at::Tensor> gradients, double rate) 
                                   : parameters_.parameters[weight.index]->value(leaves);
     weight.movement.addcmul_(gradient, number, -rate);
   }
+}
+
+double GradualPruner::reached() const {
+  double zeros = 0, count = 0;
+  for (const Weight& weight : weights_) {
+    const at::Tensor mask = parameters_.parameters[weight.index]->mask();
+    zeros += static_cast<double>(mask.eq(0).sum(at::kLong).item<int64_t>());
+    count += static_cast<double>(mask.numel());
+  }
+  return count > 0 ? zeros / count : 0;
+}
+
+double GradualPruner::wanted() const {
+  double zeros = 0, count = 0;
+  for (const Weight& weight : weights_) {
+    const auto size = static_cast<double>(weight.fixed.numel());
+    zeros += size * weight.to;
+    count += size;
+  }
+  return count > 0 ? zeros / count : 0;
 }
 
 void GradualPruner::record(Model& model) const {

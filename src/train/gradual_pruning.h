@@ -21,6 +21,9 @@ namespace mcompress::train {
 ///   in each step
 double sparsity_at(GradualPruning::Curve curve, double from, double to, size_t step, size_t end);
 
+/// Steps between two masks where none are asked for, when masks grow over `end` steps.
+int64_t mask_interval(size_t end);
+
 /// Masks that grow while training goes on. Scores: |w|, or with kMovement S = -sum of rate * g * w
 /// over the steps (2005.07683), where what is masked keeps its number and may come back by itself.
 /// Zeros that were there at the start stay. The numbers of zeros are exact: sparsity times count,
@@ -38,6 +41,11 @@ class GradualPruner {
   void observe(std::span<const at::Tensor> gradients, double rate);
   /// The end of the schedule is reached: masks stay.
   bool finished(size_t done) const { return done >= end_; }
+  /// Masks that are chosen until then.
+  size_t masks() const { return (end_ + interval() - 1) / interval(); }
+  /// Share of zeros now, and in the end.
+  double reached() const;
+  double wanted() const;
   /// Writes down that later steps keep the zeros.
   void record(Model& model) const;
 
@@ -55,6 +63,7 @@ class GradualPruner {
     at::Tensor movement;  ///< sum of -rate * g * w
     at::Tensor gradient;  ///< of the last step
   };
+  size_t interval() const { return static_cast<size_t>(options_.every); }
   std::vector<float> scores(const Weight& weight) const;
   std::vector<at::Tensor> choose(size_t done) const;
   bool keeps_masked(size_t done) const;

@@ -23,12 +23,18 @@ void for_each_part(const Dataset& data, const std::function<void(size_t, const T
   for (size_t first = 0; first < data.size(); first += kSamplesAtATime) {
     const size_t count = std::min(kSamplesAtATime, data.size() - first);
     const std::optional<Tensor> labels = data.labels(first, count);
-    if (!labels) throw label_error(data, fmt::format("sample {} has none", first));
+    if (!labels)
+      throw label_error(data, fmt::format("sample {} has none", data.index_in_file(first)));
     fn(first, *labels);
   }
 }
 
-/// fn(sample, numbers of one row).
+/// Sample of row `row` of the part that begins with sample `first`, as the file counts them.
+size_t sample_of(const Dataset& data, size_t first, size_t row) {
+  return data.index_in_file(first + row / data.rows_per_sample());
+}
+
+/// fn(sample in the file, numbers of one row).
 void for_each_row(const Dataset& data,
                   const std::function<void(size_t, std::span<const int64_t>)>& fn) {
   for_each_part(data, [&](size_t first, const Tensor& labels) {
@@ -36,7 +42,7 @@ void for_each_row(const Dataset& data,
     const auto rows = static_cast<size_t>(labels.shape().front());
     const size_t size = rows == 0 ? 0 : values.size() / rows;
     for (size_t row = 0; row < rows; ++row)
-      fn(first + row / data.rows_per_sample(), std::span(values).subspan(row * size, size));
+      fn(sample_of(data, first, row), std::span(values).subspan(row * size, size));
   });
 }
 
@@ -73,7 +79,7 @@ void check_finite(const Dataset& data, size_t first, const std::vector<float>& v
   if (bad == values.end()) return;
   const size_t row = static_cast<size_t>(bad - values.begin()) / (values.size() / rows);
   throw label_error(data, fmt::format("sample {} has the value {}, a finite one is needed",
-                                      first + row / data.rows_per_sample(), *bad));
+                                      sample_of(data, first, row), *bad));
 }
 
 }  // namespace
@@ -100,7 +106,7 @@ LabelScan scan_labels(const Dataset& data) {
     row.erase(row.begin());
     if (started && row != scan.row) {
       throw label_error(data, fmt::format("shape {} for sample {}, {} before", to_string(row),
-                                          first, to_string(scan.row)));
+                                          data.index_in_file(first), to_string(scan.row)));
     }
     scan.row = row;
     scan.integer = is_integer(labels.type());
@@ -122,7 +128,8 @@ void check_classes(const Dataset& data, const ClassRange& range) {
       if (label >= range.least && label <= range.most) continue;
       if ((range.padding && label < 0) || (range.void_255 && label == 255)) continue;
       throw label_error(data, fmt::format("sample {} has class {}, output '{}' has {} to {}",
-                                          sample, label, range.output, range.least, range.most));
+                                          sample, label, range.output, range.least, range.most))
+          .hint(range.counted_from_one ? "labels count from 0: subtract 1 from each of them" : "");
     }
   });
 }

@@ -27,12 +27,13 @@ struct LabelScan {
 /// several shapes.
 LabelScan scan_labels(const Dataset& data);
 
-/// Class numbers are `least`..`most`; what `ignored` accepts is let through. Throws kData naming
+/// Class numbers are `least`..`most`; what the flags accept is let through. Throws kData naming
 /// the first sample that is not.
 struct ClassRange {
   int64_t least = 0, most = 0;
   bool padding = false;  ///< negative numbers stand for no label
   bool void_255 = false;
+  bool counted_from_one = false;  ///< they are 1 to the number of classes
   std::string output;  ///< for the message
 };
 void check_classes(const Dataset& data, const ClassRange& range);

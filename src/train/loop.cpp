@@ -37,8 +37,10 @@ const TrainingTask& checked(const TrainingTask& task) {
   if (task.batch < 1) throw Error(ErrorCode::kRecipe, "a batch needs at least one sample");
   const size_t count = task.data->size();
   if (count >= task.batch) return task;
-  throw Error(ErrorCode::kData, fmt::format("{}: {} samples are less than one batch of {}",
-                                            task.data->description(), count, task.batch))
+  throw Error(ErrorCode::kData,
+              fmt::format("{}: {} less than one batch of {}", task.data->description(),
+                          count == 1 ? "1 sample is" : fmt::format("{} samples are", count),
+                          task.batch))
       .hint(count == 0 ? "give samples to train on" : fmt::format("batch: {}", count));
 }
 
@@ -56,11 +58,13 @@ class Loop {
   bool run_step(std::span<const size_t> indices);
   void end_epoch();
   void judge_epoch(TrainingEpoch& epoch);
+  TrainingEpoch figures() const;
   void estimate_statistics();
   void begin_round();
   void make_self_values();
   double judge() const;
-  void report(std::optional<double> metric);
+  void report(const TrainingEpoch* done = nullptr);
+  void warn_of_jumps();
   void save() const;
   void keep_interrupted();
   void write_best();
@@ -80,6 +84,7 @@ class Loop {
   TrainingState state_;
   std::optional<Values> self_values_;  ///< of the model that teaches by itself
   bool stopped_ = false;               ///< before all steps were done
+  bool in_epoch_ = false;              ///< of which the result knows nothing yet
   double loss_sum_ = 0, rate_ = 0;     ///< of this epoch
   size_t loss_count_ = 0;
   Clock::time_point run_start_ = Clock::now(), epoch_start_ = run_start_;
@@ -105,9 +110,9 @@ Loop::Loop(Model& model, const TrainingTask& task)
     decays.push_back(false);
   }
   optimizer_ = std::make_unique<Optimizer>(task.optimizer, std::move(leaves), std::move(decays));
-  steps_per_epoch_ = samples_.size() / task.batch;
-  const double wanted = task.epochs * static_cast<double>(steps_per_epoch_);
-  steps_ = task.steps.value_or(static_cast<size_t>(std::max<long long>(1, std::llround(wanted))));
+  const Length length = length_of(task);
+  steps_per_epoch_ = length.per_epoch;
+  steps_ = length.steps;
   if (task.prune)
     pruner_ = std::make_unique<GradualPruner>(*task.prune, student_.parameters(), steps_);
 }
@@ -119,6 +124,19 @@ void Loop::start() {
     if (!pruner_) state_.result.best_score = state_.result.start_score;
   }
   if (pruner_) pruner_->update(0);
+}
+
+/// A network does not get over many zeros at once.
+void Loop::warn_of_jumps() {
+  constexpr size_t kEnough = 10;
+  if (!pruner_ || task_.prune->until <= 0 || pruner_->masks() >= kEnough) return;
+  state_.result.warnings.push_back(
+      fmt::format("zeros come in {} {}: there are {} steps until prune-until{}; more epochs, or "
+                  "smaller batches, make room for more",
+                  pruner_->masks(), pruner_->masks() == 1 ? "jump" : "jumps",
+                  std::llround(task_.prune->until * static_cast<double>(steps_)),
+                  task_.prune->every > 1 ? ", and prune-every is " + std::to_string(task_.prune->every)
+                                         : ""));
 }
 
 /// Scores of two judges cannot be compared: the best so far would not be the best.
@@ -145,6 +163,8 @@ void Loop::resume(TrainingState state) {
   if (pruner_) pruner_->restore(state_.pruner, state_.step);
   if (!state_.teacher.parameters.empty()) make_self_values();
   first_step_ = state_.step;
+  state_.result.resumed = fmt::format("after epoch {}, step {} of {}", state_.result.epochs.size(),
+                                      state_.step, steps_);
 }
 
 void Loop::save() const {
@@ -158,10 +178,19 @@ void Loop::save() const {
   save_checkpoint(task_.checkpoint, identity_, state);
 }
 
+void require_place(const std::filesystem::path& checkpoint) {
+  try {
+    support::require_writable(checkpoint, true);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::kRecipe, "checkpoint: " + error.message())
+        .hint("name a file in a folder that exists and can be written");
+  }
+}
+
 TrainingResult Loop::run() {
   std::optional<TrainingState> before;
   if (!task_.checkpoint.empty()) {
-    support::require_writable(task_.checkpoint, true);
+    require_place(task_.checkpoint);
     identity_ = identify(model_, task_);
     before = load_checkpoint(task_.checkpoint, identity_);
   }
@@ -170,13 +199,14 @@ TrainingResult Loop::run() {
   } else {
     start();
   }
+  warn_of_jumps();
   try {
     train();
+    write_best();
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kInterrupted) keep_interrupted();
-    throw;
+    if (error.code() != ErrorCode::kInterrupted || state_.step == 0) throw;
+    keep_interrupted();
   }
-  write_best();
   state_.result.parameters = student_.parameters().count();
   return state_.result;
 }
@@ -214,18 +244,19 @@ void Loop::run_epoch() {
   epoch_start_ = Clock::now();
   loss_sum_ = 0;
   loss_count_ = 0;
+  in_epoch_ = true;
   const auto order = shuffled(samples_.size(), task_.seed, epoch());
   for (size_t first = 0; first + task_.batch <= order.size() && state_.step < steps_;
        first += task_.batch) {
     if (!run_step(std::span(order).subspan(first, task_.batch))) {
       stopped_ = true;
-      state_.result.notes.push_back(fmt::format(
+      state_.result.warnings.push_back(fmt::format(
           "stopped at step {} of {}: the loss is not finite; {}", state_.step + 1, steps_,
           state_.result.best_epoch > 0 ? "the best model so far is kept"
                                        : "the model stays as it was"));
       return;
     }
-    report(std::nullopt);
+    report();
   }
 }
 
@@ -250,16 +281,18 @@ bool Loop::run_step(std::span<const size_t> indices) {
   return true;
 }
 
-void Loop::report(std::optional<double> metric) {
+void Loop::report(const TrainingEpoch* done) {
   if (!task_.progress) return;
-  const auto done = static_cast<double>(state_.step - first_step_);
+  const auto ran = static_cast<double>(state_.step - first_step_);
   const auto left = static_cast<double>(steps_ - state_.step);
   task_.progress({.epoch = static_cast<int>((state_.step - 1) / steps_per_epoch_) + 1,
+                  .epochs = static_cast<int>((steps_ + steps_per_epoch_ - 1) / steps_per_epoch_),
                   .step = state_.step,
                   .steps = steps_,
-                  .loss = loss_sum_ / static_cast<double>(std::max<size_t>(loss_count_, 1)),
-                  .metric = metric,
-                  .seconds_left = seconds_since(run_start_) / std::max(done, 1.0) * left});
+                  .loss = figures().loss,
+                  .validation_loss = done != nullptr ? done->validation_loss : std::nullopt,
+                  .metric = done != nullptr ? done->score : std::nullopt,
+                  .seconds_left = seconds_since(run_start_) / std::max(ran, 1.0) * left});
 }
 
 /// Running means lag behind weights that move; those of the weights as they are now are better.
@@ -290,16 +323,23 @@ double Loop::judge() const {
 
 void Loop::end_epoch() {
   estimate_statistics();
-  TrainingEpoch epoch = {.loss = loss_sum_ / static_cast<double>(std::max<size_t>(loss_count_, 1)),
-                         .score = std::nullopt,
-                         .learning_rate = rate_,
-                         .seconds = 0};
+  TrainingEpoch epoch = figures();
+  epoch.validation_loss = gradients_.validation_loss();
   judge_epoch(epoch);
   epoch.seconds = seconds_since(epoch_start_);
-  const auto score = epoch.score;
   state_.result.epochs.push_back(epoch);
+  in_epoch_ = false;
   save();
-  report(score);
+  report(&epoch);
+}
+
+/// Of this epoch so far.
+TrainingEpoch Loop::figures() const {
+  return {.loss = loss_sum_ / static_cast<double>(std::max<size_t>(loss_count_, 1)),
+          .validation_loss = std::nullopt,
+          .score = std::nullopt,
+          .learning_rate = rate_,
+          .seconds = seconds_since(epoch_start_)};
 }
 
 void Loop::judge_epoch(TrainingEpoch& epoch) {
@@ -320,17 +360,27 @@ void Loop::judge_epoch(TrainingEpoch& epoch) {
 /// nothing to compare with.
 void Loop::keep_interrupted() {
   auto& result = state_.result;
+  result.interrupted = true;
+  const bool part = in_epoch_ && loss_count_ > 0;
+  TrainingEpoch now = figures();
   bool running = result.best_epoch == 0 && (!task_.judge || pruner_);
-  if (!running && task_.judge && loss_count_ > 0 && !is_pruning()) {
+  if (!running && part && task_.judge && !is_pruning()) {
     try {
-      running = judge() > result.best_score;
+      now.score = judge();
+      running = now.score > result.best_score;
     } catch (const std::exception&) {
       running = false;  // the interrupt ends the runtime, too
     }
   }
-  if (running && state_.step > 0) {
+  if (part) result.epochs.push_back(now);
+  if (running) {
     state_.best = student_.snapshot();
-    result.best_epoch = static_cast<int>(epoch()) + 1;
+    result.best_epoch = static_cast<int>(result.epochs.size());
+  }
+  if (is_pruning()) {
+    result.warnings.push_back(fmt::format("interrupted while zeros still grew: {:.3g} % of the "
+                                          "weights are zero, {:.3g} % were asked for",
+                                          100 * pruner_->reached(), 100 * pruner_->wanted()));
   }
   write_best();
 }

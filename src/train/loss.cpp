@@ -6,40 +6,14 @@
 #include <fmt/format.h>
 
 #include "mcompress/error.h"
-#include "train/class_layout.h"
 #include "train/distillation.h"
-#include "train/labels.h"
 #include "train/loss_kinds.h"
+#include "train/loss_plan.h"
 
 namespace mcompress::train {
 namespace {
 
 using Ending = LossHead::Ending;
-
-/// What the loss does, decided from options, labels and one run.
-struct Plan {
-  LossKind kind = LossKind::kMeanSquare;
-  bool labels = false;
-  bool distributions = false;  ///< labels of cross-entropy are probabilities of all classes
-  bool probabilities = false;  ///< the student puts them out, not scores
-  ClassLayout layout;
-};
-
-std::string kind_name(LossKind kind) {
-  switch (kind) {
-    case LossKind::kAuto:
-      return "auto";
-    case LossKind::kCrossEntropy:
-      return "cross-entropy";
-    case LossKind::kBinary:
-      return "binary";
-    case LossKind::kMeanSquare:
-      return "mse";
-    case LossKind::kCtc:
-      return "ctc";
-  }
-  return "";
-}
 
 /// Half precision overflows in sums.
 at::Tensor widened(const at::Tensor& value) {
@@ -49,20 +23,22 @@ at::Tensor widened(const at::Tensor& value) {
 
 class TaskLoss final : public Loss {
  public:
-  TaskLoss(const LossOptions& options, const DistillOptions& distill, LossHead head, Plan plan,
+  TaskLoss(const LossOptions& options, const DistillOptions& distill, LossHead head, LossPlan plan,
            FeatureTerms features)
       : head_(std::move(head)),
         plan_(std::move(plan)),
         features_(std::move(features)),
         smoothing_(options.label_smoothing),
         temperature_(distill.temperature),
-        soft_weight_(plan_.labels ? distill.weight : 1),
+        // Without labels the teacher has all of it, unless features are all that is learned.
+        soft_weight_(plan_.labels || distill.weight == 0 ? distill.weight : 1),
         feature_weight_(distill.feature_weight) {
     for (const Teacher& teacher : distill.teachers) weights_.push_back(teacher.weight);
   }
 
   LossKind kind() const override { return plan_.kind; }
   bool uses_labels() const override { return plan_.labels; }
+  bool accepts(const Dataset& data) const override;
   std::vector<at::Tensor>& leaves() override { return features_.leaves(); }
   at::Tensor soft_target(const std::vector<at::Tensor>& outputs) const override;
   at::Tensor self_target(const at::Tensor& value) const override {
@@ -83,11 +59,24 @@ class TaskLoss final : public Loss {
   at::Tensor soft(const at::Tensor& scores, const at::Tensor& target) const;
 
   LossHead head_;
-  Plan plan_;
+  LossPlan plan_;
   FeatureTerms features_;
   double smoothing_, temperature_, soft_weight_, feature_weight_;
   std::vector<double> weights_;
 };
+
+bool TaskLoss::accepts(const Dataset& data) const {
+  if (!plan_.labels) return true;
+  if (!data.has_labels()) return false;
+  try {
+    const LossPlan plan = plan_with_labels({.kind = plan_.kind}, head_, data,
+                                           {.time_first = plan_.layout.time_first, .row = plan_.layout.row});
+    return plan.distributions == plan_.distributions && plan.layout.axis == plan_.layout.axis;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kData) throw;
+    return false;
+  }
+}
 
 /// What the kind's formula is about: logits [samples, places, classes], or the model's output for
 /// mean-square.
@@ -201,159 +190,6 @@ at::Tensor TaskLoss::operator()(const at::Tensor& output, const std::vector<at::
   return loss;
 }
 
-/// Makes the plan from labels and output.
-class Planner {
- public:
-  Planner(const LossOptions& options, const LossHead& head, const Dataset& data, ClassLayout layout)
-      : options_(options), head_(head), data_(data) {
-    plan_.layout = std::move(layout);
-  }
-
-  Plan without_labels() {
-    plan_.kind = options_.kind;
-    const bool classes = find_classes(plan_.layout, head_, nullptr);
-    if (plan_.kind == LossKind::kAuto) {
-      const bool softmax = head_.ending == Ending::kSoftmax || head_.ending == Ending::kLogSoftmax;
-      plan_.kind = head_.ending == Ending::kSigmoid ? LossKind::kBinary
-                   : classes && (softmax || plan_.layout.squeezed().size() == 1)
-                       ? LossKind::kCrossEntropy
-                       : LossKind::kMeanSquare;
-    }
-    const bool needs_classes =
-        plan_.kind == LossKind::kCrossEntropy || plan_.kind == LossKind::kCtc;
-    if (needs_classes && !classes) {
-      throw Error(ErrorCode::kModel,
-                  fmt::format("loss {}: output '{}' of shape {} has no classes",
-                              kind_name(plan_.kind), head_.output, to_string(plan_.layout.row)));
-    }
-    return plan_;
-  }
-
-  Plan with_labels() {
-    scan_ = scan_labels(data_);
-    plan_.labels = true;
-    plan_.kind = options_.kind == LossKind::kAuto ? natural_kind() : options_.kind;
-    switch (plan_.kind) {
-      case LossKind::kCrossEntropy:
-        plan_cross_entropy();
-        break;
-      case LossKind::kCtc:
-        plan_ctc();
-        break;
-      case LossKind::kBinary:
-        plan_binary();
-        break;
-      default:
-        require_same_size();
-    }
-    return plan_;
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& why) const {
-    throw Error(ErrorCode::kData, fmt::format("labels of {}: loss {}: {}", data_.description(),
-                                              kind_name(plan_.kind), why));
-  }
-  std::string shapes() const {
-    return fmt::format("shape {} a sample does not go with output '{}' of shape {}",
-                       to_string(scan_.row), head_.output, to_string(plan_.layout.row));
-  }
-  void require_integers() const {
-    if (!scan_.integer) fail("numbers with fractions (float), class numbers (integers) are needed");
-  }
-  void require_same_size() const {
-    if (scan_.row_size() != plan_.layout.row_size()) fail(shapes());
-  }
-  /// One class for each sample, or for each place of the output.
-  bool fits_places() {
-    const Shape places = scan_.squeezed();
-    return find_classes(plan_.layout, head_, &places);
-  }
-  LossKind natural_kind();
-  LossKind kind_of_integers();
-  void plan_cross_entropy();
-  void plan_ctc();
-  void plan_binary();
-
-  const LossOptions& options_;
-  const LossHead& head_;
-  const Dataset& data_;
-  LabelScan scan_;
-  Plan plan_;
-};
-
-LossKind Planner::natural_kind() {
-  if (scan_.integer) return kind_of_integers();
-  if (scan_.row_size() != plan_.layout.row_size())
-    return LossKind::kCrossEntropy;  // which says what is wrong
-  const bool softmax = head_.ending == Ending::kSoftmax || head_.ending == Ending::kLogSoftmax;
-  if (softmax && scan_.distributions) return LossKind::kCrossEntropy;
-  return scan_.only_zero_and_one ? LossKind::kBinary : LossKind::kMeanSquare;
-}
-
-LossKind Planner::kind_of_integers() {
-  const int64_t size = plan_.layout.row_size();
-  if (scan_.row_size() == 1 && plan_.layout.squeezed().size() == 1) return LossKind::kCrossEntropy;
-  if (scan_.row_size() == size)
-    return scan_.only_zero_and_one ? LossKind::kBinary : LossKind::kMeanSquare;
-  const bool sequence = plan_.layout.squeezed().size() == 2;
-  // As many labels as steps are classes of the steps, unless they can only be a padded sequence.
-  if (fits_places() && !(sequence && scan_.padded && !scan_.has_zero))
-    return LossKind::kCrossEntropy;
-  return sequence ? LossKind::kCtc : LossKind::kCrossEntropy;
-}
-
-void Planner::plan_cross_entropy() {
-  if (!scan_.integer && scan_.row_size() == plan_.layout.row_size() && scan_.distributions) {
-    plan_.distributions = find_classes(plan_.layout, head_, nullptr);
-    if (plan_.distributions) return;
-  }
-  require_integers();
-  if (!fits_places()) fail(shapes());
-  const bool places = scan_.row_size() > 1;
-  check_classes(data_,
-                {0, plan_.layout.classes - 1, places, scan_.squeezed().size() >= 2, head_.output});
-}
-
-void Planner::plan_ctc() {
-  require_integers();
-  if (plan_.layout.squeezed().size() != 2 || scan_.squeezed().size() > 1) fail(shapes());
-  // Classes of sequences are last, whatever the labels' length is.
-  LossHead last = head_;
-  last.has_axis = false;
-  find_classes(plan_.layout, last, nullptr);
-  check_classes(data_, {1, plan_.layout.classes - 1, true, false, head_.output});
-  check_sequences(data_, plan_.layout.places(), head_.output);
-}
-
-void Planner::plan_binary() {
-  require_same_size();
-  if (scan_.least < 0 || scan_.largest > 1) {
-    if (scan_.integer) check_classes(data_, {0, 1, false, false, head_.output});
-    fail(fmt::format("values from {} to {}, 0 to 1 are needed", scan_.least, scan_.largest));
-  }
-}
-
-void check_options(const LossOptions& options, const DistillOptions& distill, const Plan& plan) {
-  const bool smooth = plan.kind == LossKind::kCrossEntropy || plan.kind == LossKind::kBinary;
-  if (options.label_smoothing != 0 && plan.labels && !smooth) {
-    throw Error(
-        ErrorCode::kRecipe,
-        fmt::format("label smoothing {}: the loss is {}, only cross-entropy and binary have it",
-                    options.label_smoothing, kind_name(plan.kind)));
-  }
-  double total = 0;
-  for (const Teacher& teacher : distill.teachers) total += teacher.weight;
-  if (!distill.teachers.empty() && !(total > 0)) {
-    throw Error(ErrorCode::kRecipe,
-                fmt::format("teachers: weights add up to {}, more than 0 is needed", total));
-  }
-  if (!distill.features.empty() && distill.teachers.empty()) {
-    throw Error(ErrorCode::kRecipe,
-                fmt::format("features: {} pairs and no teacher", distill.features.size()));
-  }
-}
-
 }  // namespace
 
 Batch shard(const Batch& batch, int64_t first, int64_t count) {
@@ -379,8 +215,9 @@ std::unique_ptr<Loss> make_loss(const LossOptions& options, const DistillOptions
         .hint("add labels beside the inputs, or train from a teacher (teacher: input)");
   }
   const bool labels = data.has_labels() && (!taught || distill.weight < 1 || distill.self);
-  Planner planner(options, head, data, find_samples(head, probe.output, probe.samples));
-  Plan plan = labels ? planner.with_labels() : planner.without_labels();
+  const ClassLayout layout = find_samples(head, probe.output, probe.samples);
+  LossPlan plan = labels ? plan_with_labels(options, head, data, layout)
+                         : plan_without_labels(options, head, layout);
   check_options(options, distill, plan);
   if (head.ending == Ending::kSoftmax) plan.probabilities = head.applied;
   if (head.ending == Ending::kNone &&

@@ -56,6 +56,8 @@ class Loss {
   virtual LossKind kind() const = 0;
   /// Labels of the data take part; otherwise teachers alone.
   virtual bool uses_labels() const = 0;
+  /// Its formula can be computed on `data`: what it needs of labels is there.
+  virtual bool accepts(const Dataset& data) const = 0;
   /// Numbers that belong to the loss alone: regressors of features whose shapes differ; not part of
   /// the model.
   virtual std::vector<at::Tensor>& leaves() = 0;
@@ -77,9 +79,14 @@ std::unique_ptr<Loss> make_loss(const LossOptions& options, const DistillOptions
                                 const LossHead& head, const Dataset& data, const LossProbe& probe,
                                 uint64_t seed);
 
+/// Samples do not stay as they are.
+bool changes_samples(const AugmentOptions& options);
+/// Throws kRecipe where the inputs of a batch are no images and shall be moved as such, or are moved
+/// out of sight; for noise and mixup where none are floats.
+void check_augmentation(const Batch& batch, const AugmentOptions& options);
 /// Shift, flip, crop, noise of each sample and mixup of the batch, from random numbers of (seed,
-/// step): the same for any number of threads. Only the first input of rank 4 is changed; before
-/// soft targets are made.
+/// step): the same for any number of threads. The first input of rank 4 is changed, or where there
+/// is none by noise and mixup the first of floats; before soft targets are made.
 void augment(Batch& batch, const AugmentOptions& options, uint64_t seed, uint64_t step);
 
 }  // namespace mcompress::train

@@ -20,7 +20,7 @@ void TrainingOptions::describe(OptionSet& o) {
       .at_least(0);
   o.add("checkpoint", checkpoint,
         "File, from the current folder, to which each epoch is saved, and from which a training that "
-        "was stopped goes on");
+        "was stopped goes on; a second step or round that names it gets NAME-2.EXT");
   o.add("missing-data", skip_without, {{"fail", false}, {"skip", true}},
         "Without training data or without the trainer: an error, or leave the step out and say so");
 }
@@ -103,7 +103,8 @@ void TrainingOptions::describe_teachers(OptionSet& o) {
         "Divides the scores of teacher and student before they are compared")
       .greater_than(0);
   o.add("soft-weight", soft_weight,
-        "Share of the teacher in the loss; the labels have the rest. 1 without labels")
+        "Share of the teacher in the loss, the labels have the rest; auto: 0.5, without labels 1",
+        {"auto"})
       .range(0, 1);
   o.add("self-every", self_every,
         "With teacher self: epochs after which the best so far becomes the teacher")
@@ -125,6 +126,9 @@ std::string TrainingOptions::check() const {
   if (!teacher_weights.empty() &&
       std::none_of(teacher_weights.begin(), teacher_weights.end(), positive)) {
     return "teacher-weights are all 0";
+  }
+  if (soft_weight && !has_teacher()) {
+    return fmt::format("soft-weight {} needs a teacher: input, self, or a file", *soft_weight);
   }
   for (const std::string& pair : features) {
     const size_t at = pair.find('=');

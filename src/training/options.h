@@ -13,25 +13,21 @@ namespace mcompress::training {
 
 /// What steps that train have in common, as a recipe says it. A pass changes
 /// the defaults that do not suit it before it calls `describe`.
-struct TrainingOptions {
-  double epochs = 5;
+struct TrainingOptions : TrainingPlan {
+  TrainingOptions() { epochs = 5; }
+
   std::optional<double> steps = {};  ///< instead of epochs
   int64_t batch = 64;
-  OptimizerOptions optimizer = {};
-  RateOptions rate = {};
-  AugmentOptions augment = {};
-  LossOptions loss = {};
 
   std::string teacher = "none";  ///< none, input, self, or a file
   std::vector<std::string> teachers = {};
   std::vector<double> teacher_weights = {};
-  double temperature = 4, soft_weight = 0.5, feature_weight = 1;
+  double temperature = 4, feature_weight = 1;
+  std::optional<double> soft_weight = {};  ///< half, where it is not given
   std::vector<std::string> features = {};  ///< "STUDENT=TEACHER"
   int self_every = 1;
 
   std::vector<std::string> freeze = {};
-  bool update_batch_norm = false;
-  int patience = 0;
   std::string checkpoint = "";
   bool skip_without = false;  ///< `missing-data: skip`
 

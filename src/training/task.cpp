@@ -178,7 +178,15 @@ void require_trainable(const TrainingCheck& check, bool skip) {
 }
 
 void require_labels(const TrainingOptions& options, const Dataset& data) {
-  if (data.has_labels() || (options.has_teacher() && options.teacher != "self")) return;
+  if (data.has_labels()) return;
+  const bool taught = options.has_teacher() && options.teacher != "self";
+  if (taught && options.soft_weight == 0 && options.features.empty()) {
+    throw Error(ErrorCode::kData, data.description() +
+                                      ": has no labels to train with, and soft-weight: 0 leaves "
+                                      "the teacher out, too")
+        .hint("give labels, or leave soft-weight out: without labels the teacher has all of it");
+  }
+  if (taught) return;
   throw Error(ErrorCode::kData,
               data.description() + ": has no labels to train with, and there is no teacher")
       .hint("give labels, or learn from the model as it came with teacher: input");
@@ -195,19 +203,50 @@ class TrainingLine {
   ~TrainingLine() { progress_.end(); }
 
   void show(const TrainingProgress& now, double sign) {
+    if (now.validation_loss) validation_loss_ = now.validation_loss;
     if (now.metric) metric_ = sign * *now.metric;
-    std::string text = fmt::format("epoch {}, step {} of {}, loss {:.4g}", now.epoch, now.step,
-                                   now.steps, now.loss);
-    if (metric_) text += fmt::format(", metric {:.4g}", *metric_);
+    // Behind the step's name it has to fit into 80 columns.
+    std::string text = fmt::format("epoch {}/{}, loss {:.4g}", now.epoch, now.epochs, now.loss);
+    if (metric_) {
+      text += fmt::format(", metric {:.4g}", *metric_);
+    } else if (validation_loss_) {
+      text += fmt::format(", held out {:.4g}", *validation_loss_);
+    }
     if (now.seconds_left > 0) text += ", " + format_seconds(now.seconds_left) + " left";
-    progress_.end();
-    progress_.begin(text, 0);
+    progress_.change(text);
   }
 
  private:
   Progress& progress_;
-  std::optional<double> metric_;
+  std::optional<double> validation_loss_, metric_;  ///< of the last epoch
 };
+
+/// Where zeros grow, an epoch that is worse than the start wins over it: what that has cost is told.
+void warn_of_loss(const TrainingResult& result, Evaluator* evaluator, PassContext& context) {
+  constexpr double kFar = 0.1;       // of a metric in points, ten of them; of others the share
+  constexpr double kFarLoss = 2;     // without a metric: times the loss of the first epoch
+  const char* const way_out =
+      "a lower learning-rate, more epochs, or fewer zeros (prune-sparsity) may keep it";
+  if (evaluator != nullptr && result.start_score && result.best_score) {
+    const double start = std::abs(*result.start_score), best = std::abs(*result.best_score);
+    const double lost = *result.start_score - *result.best_score;
+    const bool points = evaluator->metric().is_points;
+    if (lost <= (points ? kFar : kFar * start)) return;
+    const auto text = [&](double value) {
+      return points ? fmt::format("{:.1f} %", 100 * value) : fmt::format("{:.4g}", value);
+    };
+    context.warn(fmt::format("{} fell from {} to {} in the epoch that is kept: {}",
+                             evaluator->metric().name, text(start), text(best), way_out));
+    return;
+  }
+  if (result.epochs.size() < 2 || result.best_epoch == 0) return;
+  const double first = result.epochs.front().loss;
+  const double kept = result.epochs.at(static_cast<size_t>(result.best_epoch) - 1).loss;
+  if (kept <= kFarLoss * first) return;
+  context.warn(fmt::format("the loss rose from {:.4g} in the first epoch to {:.4g} in the one that "
+                           "is kept: {}",
+                           first, kept, way_out));
+}
 
 void record(const TrainingResult& result, double sign, PassContext& context) {
   for (size_t i = 0; i < result.epochs.size(); ++i) {
@@ -218,10 +257,12 @@ void record(const TrainingResult& result, double sign, PassContext& context) {
   context.count("epochs", static_cast<int64_t>(result.epochs.size()));
   context.count("best epoch", result.best_epoch);
   context.count("trained numbers", static_cast<int64_t>(result.parameters));
-  for (const std::string& note : result.notes) context.warn(note);
+  for (const std::string& warning : result.warnings) context.warn(warning);
+  if (!result.resumed.empty()) context.note("training went on " + result.resumed);
   if (result.best_epoch == 0 && result.best_score) {
     context.warn("no epoch was better than the start, which is kept");
   }
+  warn_of_loss(result, context.evaluator(), context);
 }
 
 }  // namespace
@@ -261,15 +302,11 @@ PreparedTask prepare(const TrainingOptions& options, Model& model,
                              fmt::join(result.check.frozen, ", ")));
   }
   task.parameters = choose_parameters(options, result.check.parameters, model, selected, context);
-  task.epochs = options.epochs;
+  static_cast<TrainingPlan&>(task) = options;
   if (options.steps) task.steps = static_cast<size_t>(std::llround(*options.steps));
   task.batch = static_cast<size_t>(options.batch);
-  task.optimizer = options.optimizer;
-  task.rate = options.rate;
-  task.augment = options.augment;
-  task.loss = options.loss;
   task.distill.temperature = options.temperature;
-  task.distill.weight = options.soft_weight;
+  task.distill.weight = options.soft_weight.value_or(task.distill.weight);
   task.distill.features = feature_pairs(options.features);
   task.distill.feature_weight = options.feature_weight;
   task.distill.self = options.teacher == "self";
@@ -286,10 +323,11 @@ PreparedTask prepare(const TrainingOptions& options, Model& model,
   if (result.check.has_prefix) {
     task.prefix = open_prefix(context.runtime(), model, result.check.fed, context.threads());
   }
-  task.update_batch_norm = options.update_batch_norm;
   task.judge = make_judge(options, context);
-  task.patience = options.patience;
-  task.checkpoint = options.checkpoint;
+  // Belongs to the context, as the judge does.
+  if (context.evaluator() != nullptr)
+    task.validation = {std::shared_ptr<void>(), &context.evaluator()->data()};
+  task.checkpoint = context.own_file(options.checkpoint);
   task.seed = context.seed();
   task.threads = context.threads();
   return result;
@@ -299,19 +337,17 @@ bool train(Model& model, TrainingTask& task, PassContext& context) {
   const double sign = context.evaluator() != nullptr ? sign_of(*context.evaluator()) : 1;
   const Fingerprint before = model.fingerprint();
   TrainingLine line(context.progress());
-  int epoch = 0;
   const support::EndsByItself patience;
   task.progress = [&](const TrainingProgress& now) {
     check_interrupt();
-    epoch = now.epoch;
     line.show(now, sign);
   };
-  try {
-    record(context.trainer().train(model, task), sign, context);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInterrupted || epoch == 0) throw;
+  const TrainingResult result = context.trainer().train(model, task);
+  record(result, sign, context);
+  if (result.interrupted) {
     context.finish_early();
-    context.warn(fmt::format("interrupted in epoch {}: the best so far is kept", epoch));
+    context.warn(fmt::format("interrupted in epoch {}: the best so far is kept",
+                             std::max<size_t>(result.epochs.size(), 1)));
   }
   return !(model.fingerprint() == before);
 }

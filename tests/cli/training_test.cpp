@@ -102,6 +102,57 @@ TEST_F(CliTraining, AnInterruptWritesTheBestSoFar) {
   EXPECT_EQ(report()["steps"][0]["name"], "fine-tune");
   EXPECT_EQ(report()["steps"].size(), 1U) << "later steps are left out";
   EXPECT_THAT(report()["warnings"].dump(), HasSubstr("interrupted"));
+  EXPECT_GE(report()["steps"][0]["epochs"].size(), 1U);
+  EXPECT_THAT(result.out, HasSubstr("training of 1: fine-tune"));
+}
+
+TEST_F(CliTraining, GoesOnFromItsCheckpointAndSaysSo) {
+  write_recipe("  - fine-tune: {epochs: 3, batch: 16, checkpoint: saved}\n");
+  ASSERT_EQ(run_recipe().code, 0);
+  EXPECT_TRUE(report()["steps"][0]["notes"].empty());
+  const std::string first = testing::read_bytes(path("out.onnx"));
+  const testing::CliResult again = run_recipe({"--force"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("training went on after epoch 3, step 18 of 18"));
+  EXPECT_THAT(report()["steps"][0]["notes"].dump(), HasSubstr("after epoch 3"));
+  EXPECT_EQ(testing::read_bytes(path("out.onnx")), first);
+  const testing::CliResult other = run_recipe({"--force", "--set", "seed=5"});
+  EXPECT_EQ(other.code, 5);
+  EXPECT_THAT(other.err, HasSubstr("another seed"));
+}
+
+TEST_F(CliTraining, RoundsWithACheckpointHaveOneEach) {
+  write_recipe(
+      "  - repeat: 2\n"
+      "    steps:\n"
+      "      - prune-magnitude: {sparsity: {from: 0.3, to: 0.6}}\n"
+      "      - fine-tune: {epochs: 1, batch: 16, checkpoint: saved.ckpt}\n");
+  const testing::CliResult result = run_recipe();
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(files(), ElementsAre("m.onnx", "out.onnx", "r.yaml", "report.json", "rows.csv",
+                                   "saved-2.ckpt", "saved.ckpt"));
+  const std::string first = testing::read_bytes(path("out.onnx"));
+  ASSERT_EQ(run_recipe({"--force"}).code, 0) << "all rounds find theirs";
+  EXPECT_EQ(testing::read_bytes(path("out.onnx")), first);
+}
+
+TEST_F(CliTraining, TheProgressLineHasEpochLossAndMetric) {
+  write_recipe("  - fine-tune: {epochs: 400, batch: 16}\n");
+  const testing::CliResult result = run_recipe({"--progress", "always"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, testing::ContainsRegex(
+                              "epoch [0-9]+/400, loss [0-9.]+, metric [0-9.]+, [0-9.]+ m?s left"));
+}
+
+TEST_F(CliTraining, LabelsAreNamedAsTheFileCountsThem) {
+  std::string text = rows();
+  // The last row: whichever share it falls into, its place is that of the file.
+  text[text.size() - 2] = '7';
+  testing::write_bytes(path("rows.csv"), text);
+  write_recipe("  - fine-tune: {epochs: 1, batch: 16, loss: cross-entropy}\n");
+  const testing::CliResult result = run_recipe({"--set", "validation=none"});
+  EXPECT_EQ(result.code, 5);
+  EXPECT_THAT(result.err, HasSubstr("sample 119"));
 }
 
 TEST_F(CliTraining, RoundsOfPruningAndFineTuningFollowCurves) {

@@ -15,6 +15,7 @@
 namespace mcompress::test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -189,7 +190,7 @@ TEST_F(FineTune, TheEvaluatorJudges) {
   trainer_->on_train_ = [](Model& model, const TrainingTask& task) {
     TrainingResult result;
     const double score = task.judge(model);
-    result.epochs = {{0.5, score, 0.001, 1}, {0.4, score / 2, 0.0005, 1}};
+    result.epochs = {{0.5, 0.6, score, 0.001, 1}, {0.4, 0.7, score / 2, 0.0005, 1}};
     result.best_epoch = 1;
     result.parameters = 15;
     return result;
@@ -197,6 +198,8 @@ TEST_F(FineTune, TheEvaluatorJudges) {
   PassContext used = context();
   const Outcome outcome = run({}, used);
   ASSERT_EQ(used.epochs().size(), 2U);
+  ASSERT_TRUE(task_.validation);
+  EXPECT_EQ(task_.validation->size(), 40U) << "what the evaluator judges by";
   EXPECT_EQ(used.epochs()[0].figures.score, services_.evaluator->baseline().value.value);
   EXPECT_TRUE(used.epochs()[0].best);
   EXPECT_FALSE(used.epochs()[1].best);
@@ -213,13 +216,62 @@ TEST_F(FineTune, WhereLessIsBetterTheJudgeTurnsItAround) {
     model.graph().set_constant(model.graph().find("w"), Tensor(DataType::kFloat, Shape{3, 2}));
     score = task.judge(model);
     TrainingResult result;
-    result.epochs = {{0.5, score, 0.001, 1}};
+    result.epochs = {{0.5, 0.6, score, 0.001, 1}};
     return result;
   };
   PassContext used = context();
   run({}, used);
   EXPECT_LT(score, 0);
   EXPECT_EQ(used.epochs()[0].figures.score, -score) << "the report has it in its own unit";
+}
+
+TEST_F(FineTune, WhatPruningHasCostIsTold) {
+  set_data(true);
+  services_.evaluator =
+      make_evaluator(runtime(), two_classes(40, true), input_, {.metric = "top1"});
+  double best = 0.85;
+  trainer_->on_train_ = [&](Model&, const TrainingTask&) {
+    return TrainingResult{.epochs = {{0.5, 0.6, best, 0.001, 1}},
+                          .best_epoch = 1,
+                          .start_score = 0.9,
+                          .best_score = best};
+  };
+  EXPECT_THAT(run({{"prune-sparsity", "0.9"}}).warnings, IsEmpty());
+  best = 0.25;
+  EXPECT_THAT(run({{"prune-sparsity", "0.9"}}).warnings,
+              ElementsAre(AllOf(HasSubstr("top1 fell from 90.0 % to 25.0 %"),
+                                HasSubstr("a lower learning-rate"))));
+}
+
+TEST_F(FineTune, ALossThatRoseIsToldWhereNothingJudges) {
+  set_data(true);
+  trainer_->on_train_ = [&](Model&, const TrainingTask&) {
+    return TrainingResult{.epochs = {{0.5, {}, {}, 0.001, 1}, {1.5, {}, {}, 0.001, 1}},
+                          .best_epoch = 2};
+  };
+  EXPECT_THAT(run().warnings, testing::Contains(HasSubstr("the loss rose from 0.5 in the first epoch to 1.5")));
+}
+
+TEST_F(FineTune, EachStepAndRoundHasACheckpointOfItsOwn) {
+  set_data(true);
+  PassContext used = context();
+  const std::string file = testing::TempDir() + "/saved.ckpt";
+  for (const char* name : {"/saved.ckpt", "/saved-2.ckpt", "/saved-3.ckpt"}) {
+    run({{"checkpoint", file}}, used);
+    EXPECT_EQ(task_.checkpoint, testing::TempDir() + name);
+  }
+  run({}, used);
+  EXPECT_TRUE(task_.checkpoint.empty());
+}
+
+TEST_F(FineTune, WhereItWentOnIsNoted) {
+  set_data(true);
+  trainer_->on_train_ = [](Model&, const TrainingTask&) {
+    return TrainingResult{.resumed = "after epoch 2, step 10 of 50"};
+  };
+  PassContext used = context();
+  run({}, used);
+  EXPECT_THAT(used.notes(), ElementsAre("training went on after epoch 2, step 10 of 50"));
 }
 
 TEST_F(FineTune, AnInterruptKeepsTheBestSoFar) {
@@ -232,12 +284,12 @@ TEST_F(FineTune, AnInterruptKeepsTheBestSoFar) {
                                Tensor::from({3}, std::vector<float>{1, 2, 3}));
     EXPECT_TRUE(support::ends_by_itself());
     request_interrupt();
-    task.progress(progress);
-    ADD_FAILURE() << "goes on after an interrupt";
-    return {};
+    EXPECT_THROW(task.progress(progress), Error) << "goes on after an interrupt";
+    return {.epochs = {{0.5, {}, {}, 0.001, 1}}, .best_epoch = 1, .interrupted = true};
   };
   PassContext used = context();
   const Outcome outcome = run({}, used);
+  EXPECT_EQ(used.epochs().size(), 1U) << "what there was is in the report";
   EXPECT_TRUE(outcome.changed);
   EXPECT_TRUE(used.finishes_early());
   EXPECT_FALSE(interrupt_requested()) << "the rest of the run needs the runtime";
@@ -263,6 +315,9 @@ TEST_F(FineTune, NeedsLabelsOrATeacher) {
   EXPECT_EQ(error_of({}).code(), ErrorCode::kData);
   EXPECT_EQ(error_of({{"teacher", "self"}}).code(), ErrorCode::kData);
   EXPECT_NO_THROW(run({{"teacher", "input"}}));
+  const Error nothing = error_of({{"teacher", "input"}, {"soft-weight", "0"}});
+  EXPECT_EQ(nothing.code(), ErrorCode::kData);
+  EXPECT_THAT(nothing.message(), HasSubstr("soft-weight: 0 leaves the teacher out"));
 }
 
 TEST_F(FineTune, NamesWhatCannotBeTrained) {
@@ -301,6 +356,11 @@ TEST_F(FineTune, RefusesOptionsThatContradictEachOther) {
   EXPECT_THAT(complaint({{"features", "h"}, {"teacher", "input"}}), HasSubstr("STUDENT=TEACHER"));
   EXPECT_THAT(complaint({{"features", "h=h"}}), HasSubstr("need a teacher"));
   EXPECT_THAT(complaint({{"freeze", "op:Conv"}}), HasSubstr("names no constant"));
+  EXPECT_THAT(complaint({{"soft-weight", "0.7"}}), HasSubstr("soft-weight 0.7 needs a teacher"));
+  EXPECT_THAT(complaint({{"prune-from", "0.3"}}), HasSubstr("needs prune-sparsity"));
+  EXPECT_THAT(complaint({{"prune-from", "0.8"}, {"prune-sparsity", "0.5"}}),
+              HasSubstr("prune-from 0.8 is above prune-sparsity 0.5"));
+  EXPECT_THAT(complaint({{"prune-sparsity", "1"}}), HasSubstr("leaves nothing of a layer"));
 }
 
 }  // namespace

@@ -63,6 +63,12 @@ void ProgressBar::end() {
   draw();
 }
 
+void ProgressBar::change(std::string_view what) {
+  const std::lock_guard lock(mutex_);
+  if (!parts_.empty()) parts_.back().what = what;
+  draw();
+}
+
 void ProgressBar::clear() {
   const std::lock_guard lock(mutex_);
   if (visible_) std::cerr << "\r\x1b[K" << std::flush;

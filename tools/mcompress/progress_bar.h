@@ -19,6 +19,7 @@ class ProgressBar : public Progress {
   void begin(std::string_view what, size_t total) override;
   void advance(size_t by) override;
   void end() override;
+  void change(std::string_view what) override;
 
   /// Removes the line until the next draw.
   void clear();

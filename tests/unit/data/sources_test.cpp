@@ -80,6 +80,7 @@ TEST_F(SourcesTest, SubsetReordersSamplesAndLabels) {
   const auto base = open_dataset(
       source(path), {input("x", DataType::kFloat, {-1, 1}), input("c", DataType::kFloat, {1})});
   const auto part = subset(base, {3, 1, 2}, "part");
+  EXPECT_EQ(subset(part, {2, 0}, "part of it")->index_in_file(1), 3U);
   ASSERT_EQ(part->size(), 3U);
   EXPECT_THAT(floats(part->feeds(0, 3)[0].tensor), ElementsAre(3, 1, 2));
   EXPECT_THAT(floats(part->feeds(0, 3)[1].tensor), ElementsAre(9));

@@ -57,6 +57,7 @@ RunReport run_without_finite_figures() {
 TEST(JsonReport, obeys_its_schema) {
   EXPECT_THAT(problems(render_json(sample_run())), IsEmpty());
   EXPECT_THAT(problems(render_json(bare_run())), IsEmpty());
+  EXPECT_THAT(problems(render_json(trained_run())), IsEmpty());
   EXPECT_THAT(problems(render_json(sample_inspect())), IsEmpty());
   EXPECT_THAT(problems(render_json(InspectReport())), IsEmpty());
   EXPECT_THAT(problems(render_json(sample_compare())), IsEmpty());
@@ -104,6 +105,14 @@ TEST(JsonReport, the_schema_is_the_file_in_the_repository) {
   EXPECT_EQ(report_json_schema(), support::read_file(file, ErrorCode::kRuntime));
   const json parsed = json::parse(report_json_schema());
   EXPECT_EQ(parsed["$defs"]["run"]["properties"]["schema_version"]["const"], kReportSchemaVersion);
+}
+
+TEST(JsonReport, epochs_have_both_losses) {
+  const json step = json::parse(render_json(trained_run()))["steps"][0];
+  EXPECT_EQ(step["epochs"][7]["loss"], 0.125);
+  EXPECT_EQ(step["epochs"][7]["validation_loss"], 0.1875);
+  EXPECT_TRUE(step["epochs"][11]["validation_loss"].is_null());
+  EXPECT_EQ(step["notes"].size(), 1U);
 }
 
 TEST(JsonReport, numbers_are_finite_or_null) {

@@ -73,6 +73,14 @@ TEST(MarkdownReport, every_row_of_a_table_has_as_many_cells) {
   }
 }
 
+TEST(MarkdownReport, every_epoch_is_listed) {
+  const std::string text = render_markdown(trained_run());
+  EXPECT_THAT(text, HasSubstr("| epoch | loss | validation loss | ctc-exact | learning rate |"));
+  EXPECT_THAT(text, HasSubstr("| 8 (kept) | 0.125 | 0.1875 | 87.00 % | 0.001 | 3.5 s |"));
+  EXPECT_THAT(text, HasSubstr("| 12 | 0.08333 |"));
+  EXPECT_THAT(text, HasSubstr("ℹ️ 1: fine-tune: training went on after epoch 3"));
+}
+
 TEST(MarkdownReport, details_are_folded_and_closed) {
   const std::string text = render_markdown(sample_run());
   size_t open = 0, closed = 0;

@@ -9,6 +9,8 @@ namespace mcompress::testing {
 RunReport sample_run();
 /// The least that a run can say: no data, no steps.
 RunReport bare_run();
+/// A step that trained for 12 epochs, the eighth of which was kept.
+RunReport trained_run();
 InspectReport sample_inspect();
 CompareReport sample_compare();
 EvaluateReport sample_evaluate();

@@ -160,6 +160,28 @@ TEST(TerminalReport, failure_is_said_with_limit_and_measure) {
   EXPECT_THAT(text, ::testing::ContainsRegex("latency <= 60 % +the whole run +61.1 % +fails"));
 }
 
+TEST(TerminalReport, epochs_are_listed_the_kept_one_among_them) {
+  const std::string text = render_terminal(trained_run());
+  EXPECT_THAT(text, HasSubstr("training of 1: fine-tune: 12 epochs (--explain lists them)"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("epoch +loss +validation loss +ctc-exact"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("\n  1 +1 +1.5 +80.00 %"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("8 \\(kept\\) +0.125 +0.1875 +87.00 % +0.001 +3.5 s"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("\n  12 +0.08333 +0.001"));
+  EXPECT_THAT(text, Not(HasSubstr("\n  2 ")));
+  EXPECT_THAT(text, HasSubstr("training went on after epoch 3, step 120 of 480"));
+  const std::string all = render_terminal(trained_run(), {.explain = true});
+  EXPECT_THAT(all, HasSubstr("\n  2 "));
+  EXPECT_THAT(all, Not(HasSubstr("--explain")));
+}
+
+TEST(TerminalReport, an_interrupt_is_the_exit_code_that_counts) {
+  RunReport r = sample_run();
+  r.interrupted = true;
+  const std::string text = render_terminal(r);
+  EXPECT_THAT(text, HasSubstr("exit code 130"));
+  EXPECT_THAT(text, Not(HasSubstr("exit code 1)")));
+}
+
 TEST(TerminalReport, a_plan_says_that_it_is_one) {
   RunReport r = bare_run();
   r.dry_run = true;
@@ -173,6 +195,9 @@ TEST(TerminalReport, a_plan_says_that_it_is_one) {
   const std::string text = render_terminal(r);
   EXPECT_THAT(text, HasSubstr("plan only: nothing was computed or written"));
   EXPECT_THAT(text, HasSubstr("4.00 MB -> <= 1.00 MB"));
+  EXPECT_THAT(text, Not(HasSubstr("no change")));
+  r.steps[0].size_is_bound = false;
+  EXPECT_THAT(render_terminal(r), HasSubstr("4.00 MB -> about 1.00 MB"));
   EXPECT_THAT(text, Not(HasSubstr("accuracy was not measured")));
 }
 

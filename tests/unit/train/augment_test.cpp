@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "mcompress/error.h"
 #include "support/parallel_for.h"
 #include "train/loss.h"
 
@@ -43,6 +44,36 @@ TEST(Augment, ShiftsBySomethingWithinReach) {
   }
   EXPECT_EQ(seen.size(), 9U);
   EXPECT_TRUE(at::equal(after.inputs[0].second, before.inputs[0].second));
+}
+
+std::string refusal(const Batch& batch, const AugmentOptions& options) {
+  try {
+    check_augmentation(batch, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kRecipe);
+    return error.message();
+  }
+  return "";
+}
+
+TEST(Augment, RefusesToMoveImagesOutOfSight) {
+  EXPECT_EQ(refusal(images(1), {.shift = 4, .crop = 4}), "");
+  EXPECT_EQ(refusal(images(1), {.shift = 5}), "shift: 5 moves images of 5 x 6 out of sight");
+  EXPECT_EQ(refusal(images(1), {.crop = 9}), "crop: 9 moves images of 5 x 6 out of sight");
+}
+
+TEST(Augment, WhatIsNoImageGetsNoiseAndMixupOnly) {
+  Batch rows;
+  rows.inputs.emplace_back("ids", at::arange(6).reshape({2, 3}));
+  EXPECT_NE(refusal(rows, {.noise = 0.1}), "") << "no floats";
+  rows.inputs.emplace_back("x", at::arange(8, at::kFloat).reshape({2, 4}));
+  EXPECT_NE(refusal(rows, {.flip = true}), "");
+  EXPECT_EQ(refusal(rows, {.noise = 0.1, .mixup = 1}), "");
+  const at::Tensor before = rows.inputs[1].second;
+  augment(rows, {.noise = 0.1}, 1, 2);
+  EXPECT_EQ(rows.inputs[1].second.sizes(), before.sizes());
+  EXPECT_FALSE(at::equal(rows.inputs[1].second, before));
+  EXPECT_TRUE(at::allclose(rows.inputs[1].second, before, 0, 1));
 }
 
 TEST(Augment, FlipsEveryOther) {

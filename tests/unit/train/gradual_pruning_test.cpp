@@ -53,6 +53,26 @@ TEST(GradualPruning, CurvesBeginAndEndExactly) {
   EXPECT_NEAR(sparsity_at(Curve::kExponential, 0, 0.99, 30, 60), 0.9, 1e-12);
 }
 
+TEST(GradualPruning, MasksAreManyHoweverFewTheSteps) {
+  EXPECT_EQ(mask_interval(20), 1);
+  EXPECT_EQ(mask_interval(600), 12);
+  EXPECT_EQ(mask_interval(1000), 20);
+  EXPECT_EQ(mask_interval(100000), 20);
+  ParameterSet set = two_weights();
+  GradualPruning asked = plan(0.8);
+  asked.every = 0;
+  asked.curve = Curve::kLinear;
+  GradualPruner pruner(asked, set, 32);  // until step 16
+  EXPECT_EQ(pruner.masks(), 16U);
+  int64_t before = 0;
+  for (const size_t step : {4, 8, 12, 16}) {
+    pruner.update(step);
+    EXPECT_EQ(zeros(set, 0), before += 2);
+    EXPECT_NEAR(pruner.reached(), 0.05 * static_cast<double>(step), 1e-12);
+  }
+  EXPECT_DOUBLE_EQ(pruner.wanted(), 0.8);
+}
+
 TEST(GradualPruning, LocalCountsAreExactInEachWeight) {
   ParameterSet set = two_weights();
   GradualPruner pruner(plan(0.7), set, 100);

@@ -21,6 +21,37 @@ TEST(Labels, OutOfRange) {
             "5 labels of train.npz: sample 2 has class -1, output 'y' has 0 to 2");
 }
 
+TEST(Labels, AreNamedAsTheFileCountsThem) {
+  const auto file = std::make_shared<LabelledData>(classes({4}, {0, 3, 1, 2}));
+  const auto part = subset(subset(file, {2, 1, 0}, "half"), {0, 1}, "a part");
+  const LossProbe probe{.samples = 2, .output = wavy({2, 3})};
+  try {
+    make_loss({}, {}, head_of(), *part, probe, 7);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("labels of a part: sample 1 has class 3"));
+    EXPECT_EQ(error.hint(), "");
+  }
+}
+
+TEST(Labels, ThatCountFromOneGetAHint) {
+  try {
+    LossCase{.labels = classes({4}, {1, 2, 3, 2}), .output = wavy({2, 3})}.make();
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("sample 2 has class 3"));
+    EXPECT_THAT(error.hint(), HasSubstr("subtract 1"));
+  }
+}
+
+TEST(Labels, OfOtherDataFitTheLossOrNot) {
+  const auto loss = LossCase{.labels = classes({2}, {0, 2}), .output = wavy({2, 3})}.make();
+  EXPECT_TRUE(loss->accepts(LabelledData(classes({3}, {1, 1, 0}))));
+  EXPECT_FALSE(loss->accepts(LabelledData(classes({1}, {3})))) << "out of range";
+  EXPECT_FALSE(loss->accepts(LabelledData(numbers({1, 3}, {0.5F, 0.25F, 0.25F}))));
+  EXPECT_FALSE(loss->accepts(LabelledData(std::nullopt, 4)));
+}
+
 TEST(Labels, OfTheWrongType) {
   EXPECT_THAT((LossCase{.labels = numbers({3}, {0, 1, 2}), .output = wavy({2, 3})}.error()),
               HasSubstr("numbers with fractions (float), class numbers (integers) are needed"));

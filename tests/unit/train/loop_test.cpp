@@ -276,11 +276,12 @@ TEST(Training, ResumedTrainingGivesTheSameBytes) {
     task.progress = [](const TrainingProgress& now) {
       if (now.step == 27) throw Error(ErrorCode::kInterrupted, "interrupted");
     };
-    EXPECT_EQ(error_of([&] { train(model, task); }).code(), ErrorCode::kInterrupted);
+    EXPECT_TRUE(train(model, task).interrupted);
     EXPECT_TRUE(std::filesystem::exists(file.path()));
     task.progress = nullptr;
     Model again = network();
     const auto result = train(again, task);
+    EXPECT_EQ(result.resumed, "after epoch 3, step 24 of 48");
     EXPECT_EQ(again.fingerprint().hex(), whole.fingerprint().hex());
     ASSERT_EQ(result.epochs.size(), wanted.epochs.size());
     EXPECT_EQ(result.epochs.back().loss, wanted.epochs.back().loss);
@@ -295,6 +296,10 @@ TEST(Training, ResumedTrainingGivesTheSameBytes) {
       EXPECT_EQ(error.code(), ErrorCode::kData);
       EXPECT_TRUE(contains(error.message(), "another model"));
     }
+    task.seed = 8;
+    EXPECT_TRUE(
+        contains(error_of([&] { train(again = network(), task); }).message(), "another seed"));
+    task.seed = 7;
     task.optimizer.learning_rate *= 2;
     EXPECT_TRUE(
         contains(error_of([&] { train(again = network(), task); }).message(), "other options"));
@@ -312,6 +317,11 @@ TEST(Training, CheckpointsAreRefusedBeforeTheWork) {
   Model model = linear();
   error_of([&] { train(model, task); });
   EXPECT_EQ(steps, 0U);
+  task.checkpoint = testing::TempDir();
+  const Error folder = error_of([&] { train(model, task); });
+  EXPECT_EQ(folder.code(), ErrorCode::kRecipe);
+  EXPECT_TRUE(contains(folder.message(), "checkpoint: ") && contains(folder.message(), "is a folder"));
+  EXPECT_FALSE(contains(folder.hint(), "-o"));
 
   // Another teacher is another training.
   task.checkpoint = file.path();
@@ -377,14 +387,23 @@ TEST(Training, InterruptKeepsWhatThereIs) {
     if (now.step == 20) throw Error(ErrorCode::kInterrupted, "interrupted");
   };
   Model model = linear();
-  EXPECT_EQ(error_of([&] { train(model, task); }).code(), ErrorCode::kInterrupted);
+  const auto result = train(model, task);
+  EXPECT_TRUE(result.interrupted);
+  ASSERT_EQ(result.epochs.size(), 3U) << "two, and the part of one";
+  EXPECT_EQ(result.best_epoch, 2);
+  EXPECT_GT(result.epochs[2].loss, 0);
   EXPECT_NE(values(model, "w")[0], 0.1F);
   // With a judge that finds all of it worse than the start, the start.
   double score = 1;
   task.judge = [&](const Model&) { return score -= 0.1; };
   Model judged = linear();
-  EXPECT_EQ(error_of([&] { train(judged, task); }).code(), ErrorCode::kInterrupted);
+  const auto worse = train(judged, task);
+  EXPECT_TRUE(worse.interrupted);
+  EXPECT_EQ(worse.best_epoch, 0);
   EXPECT_EQ(values(judged, "w")[0], 0.1F);
+  // Before the first step there is nothing to keep.
+  task.judge = [](const Model&) -> double { throw Error(ErrorCode::kInterrupted, "interrupted"); };
+  EXPECT_EQ(error_of([&] { train(judged, task); }).code(), ErrorCode::kInterrupted);
 }
 
 TEST(Training, OtherFailuresLeaveTheModel) {
@@ -403,9 +422,9 @@ TEST(Training, LossThatIsNotFiniteEndsIt) {
   task.optimizer.kind = OptimizerKind::kSgd;
   task.optimizer.learning_rate = 1e4;
   const auto result = train(model, task);
-  ASSERT_EQ(result.notes.size(), 1U);
-  EXPECT_TRUE(contains(result.notes[0], "stopped at step"));
-  EXPECT_TRUE(contains(result.notes[0], "the loss is not finite"));
+  ASSERT_EQ(result.warnings.size(), 1U);
+  EXPECT_TRUE(contains(result.warnings[0], "stopped at step"));
+  EXPECT_TRUE(contains(result.warnings[0], "the loss is not finite"));
   for (const float w : values(model, "w")) EXPECT_TRUE(std::isfinite(w));
 }
 
@@ -450,9 +469,79 @@ TEST(Training, LearnsFromATeacherWithoutLabels) {
     return std::vector<Tensor>{Tensor::from(batch[0].tensor.shape(), y)};
   }});
   train(model, task);
-  EXPECT_GE(calls, 320U);
+  EXPECT_LE(calls, 9U) << "samples stay as they are: asked once for each, and once for shapes";
   EXPECT_NEAR(values(model, "w")[0], 1, 0.05);
   EXPECT_NEAR(values(model, "w")[2], 1, 0.05);
+  task.augment.noise = 0.01;
+  train(model, task);
+  EXPECT_GE(calls, 320U) << "each is another sample in each epoch";
+}
+
+TEST(Training, AnswersThatAreKeptAreThoseOfTheSamples) {
+  // A teacher that answers with what it is fed, and weights that have learned it.
+  Model model = linear("1, 0, 0, 1");
+  auto task = task_for(lines(), 3);
+  task.distill.weight = 1;
+  task.distill.teachers.push_back(
+      {.run = [](const Feeds& batch) { return std::vector<Tensor>{batch[0].tensor}; }});
+  for (const auto& epoch : train(model, task).epochs) EXPECT_EQ(epoch.loss, 0);
+}
+
+TEST(Training, LossOnHeldOutSamplesIsToldAndDecidesNothing) {
+  const auto held_out = std::make_shared<MadeData>(50, 2, line);
+  auto task = task_for(lines(), 3);
+  Model alone = linear();
+  const auto wanted = train(alone, task);
+  EXPECT_FALSE(wanted.epochs[0].validation_loss);
+  task.validation = held_out;
+  std::optional<double> seen;
+  task.progress = [&](const TrainingProgress& now) {
+    if (now.validation_loss) seen = now.validation_loss;
+    EXPECT_EQ(now.epochs, 3);
+  };
+  Model model = linear();
+  const auto result = train(model, task);
+  EXPECT_EQ(model.fingerprint(), alone.fingerprint());
+  ASSERT_EQ(result.epochs.size(), 3U);
+  // Computed here from the weights that the last epoch left.
+  const auto w = values(model, "w"), b = values(model, "b");
+  const auto x = held_out->feeds(0, 50)[0].tensor.to_float();
+  const auto y = held_out->labels(0, 50)->to_float();
+  double sum = 0;
+  for (size_t i = 0; i < 100; i += 2) {
+    for (size_t k = 0; k < 2; ++k) {
+      sum += std::pow(x[i] * w[k] + x[i + 1] * w[2 + k] + b[k] - y[i + k], 2) / 2;
+    }
+  }
+  EXPECT_NEAR(*result.epochs[2].validation_loss, sum / 50, 1e-4);
+  EXPECT_EQ(seen, result.epochs[2].validation_loss);
+}
+
+TEST(Training, ZerosThatComeInJumpsAreTold) {
+  auto task = task_for(lines(), 4);
+  task.prune = GradualPruning{.weights = {"w"}, .to = 0.5, .every = 20};
+  Model model = linear();
+  const auto result = train(model, task);
+  ASSERT_EQ(result.warnings.size(), 1U);
+  EXPECT_TRUE(contains(result.warnings[0], "zeros come in 1 jump: there are 19 steps"));
+  task.prune->every = 0;
+  EXPECT_TRUE(train(model = linear(), task).warnings.empty());
+}
+
+TEST(Training, AnInterruptBeforeTheLastZerosIsTold) {
+  auto task = task_for(lines(), 10);
+  task.prune = GradualPruning{.weights = {"w1", "w2"}, .to = 0.75, .curve = GradualPruning::Curve::kLinear};
+  task.progress = [](const TrainingProgress& now) {
+    if (now.step == 24) throw Error(ErrorCode::kInterrupted, "interrupted");
+  };
+  const auto data = std::make_shared<MadeData>(
+      256, 2, [](const std::vector<float>& x) { return std::vector<float>{x[0], x[1]}; });
+  task.data = data;
+  Model model = network();
+  const auto result = train(model, task);
+  ASSERT_EQ(result.warnings.size(), 1U);
+  EXPECT_TRUE(contains(result.warnings[0], "37.5 % of the weights are zero, 75 % were asked for"))
+      << result.warnings[0];
 }
 
 TEST(Training, PrefixRunsOutside) {
@@ -502,6 +591,8 @@ TEST(Training, RefusesWhatCannotBe) {
   EXPECT_EQ(few.code(), ErrorCode::kData);
   EXPECT_TRUE(contains(few.message(), "20 samples are less than one batch of 32"));
   EXPECT_EQ(few.hint(), "batch: 20");
+  task.data = lines(1);
+  EXPECT_TRUE(contains(error_of([&] { train(model, task); }).message(), "1 sample is less"));
 
   Model nothing = parse_model("test (float[n,2] x) => (float[n,2] y) { y = Relu(x) }");
   const Error none = error_of([&] { train(nothing, task_for(lines(), 1)); });
