@@ -378,6 +378,7 @@ const ModelState& Model::state() const { return impl_->state; }
 uint64_t Model::edit_count() const { return impl_->edits; }
 
 const onnx::ModelProto& Model::proto() const {
+  impl_->payloads->finish_writing();
   for (Graph* const graph : graphs()) graph->index_->sort(*graph);
   return *impl_->proto;
 }

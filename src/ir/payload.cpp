@@ -18,6 +18,8 @@ namespace {
 /// What one thread reads at a time: copying, and the pages it is copied into, take as long as the
 /// disk.
 constexpr int64_t kReadBlock = int64_t{4} << 20;
+/// Below, a thread of its own costs more than it saves.
+constexpr size_t kWrittenBesideFrom = size_t{1} << 20;
 
 uint64_t parse_number(const std::string& text, const std::string& tensor, const char* key) {
   uint64_t value = 0;
@@ -81,11 +83,13 @@ std::optional<Tensor> read_typed(const onnx::TensorProto& t, DataType type, Shap
 }  // namespace
 
 PayloadStore::~PayloadStore() {
+  if (writing_.valid()) writing_.wait();
   if (spill_descriptor_ >= 0) ::close(spill_descriptor_);
 }
 
 std::shared_ptr<const support::InputFile> PayloadStore::open(const std::string& path) {
   const std::lock_guard lock(mutex_);
+  if (spill_name_ && path == spill_name_->path()) wait_for_writing();
   auto& file = files_[path];
   if (!file) file = std::make_shared<support::InputFile>(path, ErrorCode::kModel);
   return file;
@@ -93,37 +97,80 @@ std::shared_ptr<const support::InputFile> PayloadStore::open(const std::string& 
 
 PayloadRange PayloadStore::spill(std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  if (!spill_name_) {
-    spill_name_ = std::make_unique<support::TemporaryFile>(".spill");
-    spill_descriptor_ =
-        ::open(spill_name_->path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (spill_descriptor_ < 0) {
-      throw Error(ErrorCode::kRuntime, spill_name_->path().string() + ": " + std::strerror(errno))
-          .hint("set TMPDIR to a folder that can be written");
-    }
+  const Spill spilled = place_for(bytes);
+  if (spilled.is_new) {
+    write(bytes, spilled.range);
+    remember(spilled);
   }
-  const auto hash = support::hash128(bytes);
+  return spilled.range;
+}
+
+PayloadRange PayloadStore::spill(const Tensor& tensor) {
+  if (tensor.byte_size() < kWrittenBesideFrom) return spill(tensor.bytes());
+  const std::lock_guard lock(mutex_);
+  const Spill spilled = place_for(tensor.bytes());
+  if (!spilled.is_new) return spilled.range;
+  wait_for_writing();
+  auto task = [this, range = spilled.range, kept = tensor]() mutable {
+    const Tensor own = std::move(kept);  // the task itself lives as long as its future
+    write(own.bytes(), range);
+  };
+  writing_ = std::async(std::launch::async, std::move(task)).share();
+  remember(spilled);
+  return spilled.range;
+}
+
+void PayloadStore::finish_writing() {
+  const std::lock_guard lock(mutex_);
+  wait_for_writing();
+}
+
+void PayloadStore::wait_for_writing() {
+  if (!writing_.valid()) return;
+  writing_.get();  // a failure is told every time
+  writing_ = {};
+}
+
+void PayloadStore::open_spill_file() {
+  if (spill_name_) return;
+  spill_name_ = std::make_unique<support::TemporaryFile>(".spill");
   const std::string path = spill_name_->path().string();
-  auto& file = files_[path];
-  if (!file) file = std::make_shared<support::InputFile>(path, ErrorCode::kRuntime);
-  if (const auto old = spilled_.find(hash); old != spilled_.end()) {
-    return {file, old->second.first, old->second.second};
+  spill_descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (spill_descriptor_ < 0) {
+    throw Error(ErrorCode::kRuntime, path + ": " + std::strerror(errno))
+        .hint("set TMPDIR to a folder that can be written");
   }
-  const uint64_t offset = (spill_size_ + 63) / 64 * 64;
+  files_[path] = std::make_shared<support::InputFile>(path, ErrorCode::kRuntime);
+}
+
+PayloadStore::Spill PayloadStore::place_for(std::span<const std::byte> bytes) {
+  open_spill_file();
+  const auto hash = support::hash128(bytes);
+  const auto& file = files_.at(spill_name_->path().string());
+  if (const auto old = spilled_.find(hash); old != spilled_.end()) {
+    return {hash, {file, old->second.first, old->second.second}, false};
+  }
+  return {hash, {file, (spill_size_ + 63) / 64 * 64, bytes.size()}, true};
+}
+
+void PayloadStore::remember(const Spill& spill) {
+  spill_size_ = spill.range.offset + spill.range.length;
+  spilled_[spill.hash] = {spill.range.offset, spill.range.length};
+  hashes_[place_of(spill.range)] = spill.hash;
+}
+
+void PayloadStore::write(std::span<const std::byte> bytes, const PayloadRange& range) const {
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t put = ::pwrite(spill_descriptor_, bytes.data() + done, bytes.size() - done,
-                                 static_cast<off_t>(offset + done));
+                                 static_cast<off_t>(range.offset + done));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) {
-      throw Error(ErrorCode::kRuntime, path + ": cannot write: " + std::strerror(errno))
+      throw Error(ErrorCode::kRuntime,
+                  range.file->path().string() + ": cannot write: " + std::strerror(errno))
           .hint("free some space, or set TMPDIR to a folder that has it");
     }
     done += static_cast<size_t>(put);
   }
-  spill_size_ = offset + bytes.size();
-  spilled_[hash] = {offset, bytes.size()};
-  hashes_[{path, offset, bytes.size()}] = hash;
-  return {file, offset, bytes.size()};
 }
 
 support::Hash128 PayloadStore::content_hash(const PayloadRange& range) {
@@ -244,7 +291,7 @@ void write_tensor(onnx::TensorProto& tensor, const Tensor& value, PayloadStore& 
   tensor.set_data_type(static_cast<int32_t>(value.type()));
   for (const int64_t d : value.shape()) tensor.add_dims(d);
   if (value.byte_size() > kLargePayload) {
-    set_stub(tensor, store.spill(value.bytes()));
+    set_stub(tensor, store.spill(value));
   } else {
     tensor.set_raw_data(value.bytes().data(), value.byte_size());
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,6 +28,11 @@ class PayloadStore {
   std::shared_ptr<const support::InputFile> open(const std::string& path);
   /// Appends to the spill file; equal bytes are stored once.
   PayloadRange spill(std::span<const std::byte> bytes);
+  /// The same, written while the caller goes on: one large tensor at a time, which is kept so long.
+  PayloadRange spill(const Tensor& tensor);
+  /// Returns when all that was spilled can be read from the file. Throws where it could not be
+  /// written. Whoever hands out places in the file calls it; `open` of the file does.
+  void finish_writing();
   /// Hash of a range, computed once.
   support::Hash128 content_hash(const PayloadRange& range);
 
@@ -42,6 +48,17 @@ class PayloadStore {
  private:
   using Place = std::tuple<std::string, uint64_t, uint64_t>;
   static Place place_of(const PayloadRange& range);
+  /// Bytes that are not in the spill file yet, and where they go.
+  struct Spill {
+    support::Hash128 hash;
+    PayloadRange range;
+    bool is_new = false;
+  };
+  void open_spill_file();
+  Spill place_for(std::span<const std::byte> bytes);
+  void remember(const Spill& spill);
+  void write(std::span<const std::byte> bytes, const PayloadRange& range) const;
+  void wait_for_writing();
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const support::InputFile>> files_;
@@ -52,6 +69,7 @@ class PayloadStore {
   std::unique_ptr<support::TemporaryFile> spill_name_;
   int spill_descriptor_ = -1;
   uint64_t spill_size_ = 0;
+  std::shared_future<void> writing_;  ///< what is not finished, or has failed
 
  public:
   PayloadStore() = default;

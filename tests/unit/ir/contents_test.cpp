@@ -2,8 +2,10 @@
 #include "ir/contents.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -147,6 +149,62 @@ TEST(Contents, ACountIsRememberedForAllWhoShareThePayload) {
   other.graph().set_constant(other.graph().find("large"),
                              Tensor::from(Shape{200000}, std::vector<float>(200000, 3)));
   EXPECT_FALSE(ir::known_nonzeros(other.graph().find("large")));
+}
+
+constexpr size_t kMillion = 1000000;
+
+TEST(Spill, LargeTensorsAreReadAsTheyWereGiven) {
+  Model model = large_model();
+  Graph& graph = model.graph();
+  std::vector<ValueRef> constants;
+  for (int i = 0; i < 4; ++i) {
+    auto values = counting(kMillion);
+    values[7] = static_cast<float>(i / 2);  // each twice
+    constants.push_back(graph.add_constant("c", Tensor::from(Shape{kMillion}, values)));
+    // Also while the one before is on its way.
+    EXPECT_EQ(constants.back().constant()->as<float>()[7], values[7]);
+    EXPECT_EQ(constants[0].constant()->to_float(), [] {
+      auto first = counting(kMillion);
+      first[7] = 0;
+      return first;
+    }());
+  }
+  EXPECT_EQ(ir::hash_of_ends(constants[2]), ir::hash_of_ends(constants[3]));
+  const auto path = std::filesystem::path(::testing::TempDir()) / "spill_test.onnx";
+  model.save(path, {.overwrite = true});
+  EXPECT_EQ(Model::load(path).fingerprint(), model.fingerprint());
+  std::filesystem::remove(path);
+}
+
+/// The files of this process do not grow past so many bytes while it lives.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t bytes) : handler_(::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit{bytes, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileLimit(const FileLimit&) = delete;
+  FileLimit& operator=(const FileLimit&) = delete;
+  ~FileLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*handler_)(int);
+};
+
+TEST(Spill, WhatCannotBeWrittenIsToldWheneverTheModelIsUsed) {
+  Model model = large_model();
+  {
+    const FileLimit limit(2000000);
+    model.graph().add_constant("c", Tensor::from(Shape{kMillion}, counting(kMillion)));
+    EXPECT_THROW(model.proto(), Error);
+  }
+  EXPECT_THROW(model.fingerprint(), Error);
+  EXPECT_THROW(model.graph().find("c").constant(), Error);
 }
 
 }  // namespace
