@@ -226,27 +226,39 @@ class Run {
     model.save(*options_.keep_steps / (name + ".onnx"), {.overwrite = true});
   }
 
+  /// The last step that adds or changes weights is encode-weights.
+  bool ends_encoded() const {
+    const auto last = std::find_if(recipe_.steps.rbegin(), recipe_.steps.rend(),
+                                   [](const StepSpec& step) { return step.pass != "shorten-names"; });
+    return last != recipe_.steps.rend() && last->pass == "encode-weights";
+  }
+
+  /// A step that the recipe does not list; in the report where it changed something.
+  void run_unlisted(const std::string& pass) {
+    const auto outcome = manager_->run(*model_, plain_step(pass));
+    if (outcome.changed) {
+      StepReport step;
+      step.name = pass;
+      step.label = pass;
+      step.options = outcome.options;
+      step.changed = true;
+      step.seconds = outcome.seconds;
+      step.size = size_figure(*model_, ValueTypes());
+      nonzeros_.add(*model_, step.size.nonzeros);
+      step.counters = context_->counters();
+      report_.steps.push_back(std::move(step));
+    }
+    for (const auto& decision : context_->decisions()) decisions_.push_back(decision);
+  }
+
   void encode_and_mark() {
     report_.input_hash = input_figures_.get().hash;
     report_.size_before.nonzeros = input_figures_.get().nonzeros;
-    if (recipe_.encode) {
-      const bool last_is_encode =
-          !recipe_.steps.empty() && recipe_.steps.back().pass == "encode-weights";
-      if (!last_is_encode && passes_.contains("encode-weights")) {
-        const auto outcome = manager_->run(*model_, plain_step("encode-weights"));
-        if (outcome.changed) {
-          StepReport step;
-          step.name = "encode-weights";
-          step.label = "encode-weights";
-          step.options = outcome.options;
-          step.changed = true;
-          step.seconds = outcome.seconds;
-          step.size = size_figure(*model_, ValueTypes());
-          nonzeros_.add(*model_, step.size.nonzeros);
-          step.counters = context_->counters();
-          report_.steps.push_back(std::move(step));
-        }
-        for (const auto& decision : context_->decisions()) decisions_.push_back(decision);
+    if (recipe_.encode && !ends_encoded() && passes_.contains("encode-weights")) {
+      run_unlisted("encode-weights");
+      // What encoding added gets a short name, too.
+      if (!recipe_.steps.empty() && recipe_.steps.back().pass == "shorten-names") {
+        run_unlisted("shorten-names");
       }
     }
     known_nonzeros_ = nonzeros_.of(*model_);

@@ -12,6 +12,7 @@
 #include "pipeline/layer_table.h"
 #include "pipeline/measure.h"
 #include "pipeline/session_child.h"
+#include "pipeline/value_names.h"
 #include "support/hash.h"
 
 namespace mcompress {
@@ -93,8 +94,11 @@ void fill_parity(const std::map<std::string, ParityValue>& parity, ParityRecord&
 
 // Layers are the same where they compute the same value.
 std::vector<ParityRecord> common_layers(Model& a, Model& b) {
+  const ValueNames names(a, b);
   std::map<std::string, uint64_t> bytes_in_b;
-  for (const Layer& layer : find_layers(b)) bytes_in_b[layer.output] += stored_bytes(layer.weight);
+  for (const Layer& layer : find_layers(b)) {
+    bytes_in_b[names.layer_before(layer.output)] += stored_bytes(layer.weight);
+  }
   std::vector<ParityRecord> records;
   std::map<std::string, size_t> at;
   for (const Layer& layer : find_layers(a)) {
@@ -146,10 +150,11 @@ void measure_layer_times(LoadedModel& a, LoadedModel& b, const Dataset* data,
   if (!sample) return;
   const auto before = layer_times(*options.runtime, a.model, *sample, kProfileRuns);
   const auto after = layer_times(*options.runtime, b.model, *sample, kProfileRuns);
+  const ValueNames names(a.model, b.model);
   for (ParityRecord& layer : layers) {
     if (const auto time = before.find(layer.output); time != before.end())
       layer.microseconds_before = time->second;
-    if (const auto time = after.find(layer.output); time != after.end())
+    if (const auto time = after.find(names.now(layer.output)); time != after.end())
       layer.microseconds_after = time->second;
   }
 }
@@ -234,6 +239,7 @@ CompareReport compare_models(LoadedModel& a, LoadedModel& b, const Recipe& recip
   }
   report.session_before = session_figure_of_child(options.self_program, a.path);
   report.session_after = session_figure_of_child(options.self_program, b.path);
+  recognise_by_order(a.model, b.model);
   report.layers = common_layers(a.model, b.model);
   if (data) measure_parity(a, b, *data, options, report);
   if (report.latency_after) measure_layer_times(a, b, data.get(), options, report.layers);

@@ -8,6 +8,7 @@
 #include "analysis/weights.h"
 #include "forms/stored_form.h"
 #include "mcompress/layer.h"
+#include "pipeline/value_names.h"
 
 namespace mcompress {
 namespace {
@@ -27,20 +28,15 @@ double stored_bits(const ValueRef& weight) {
 
 /// Layers of `after` by the layer of `before` that they stand for: the one whose output they
 /// compute, or the next such one downstream (the first factor of a factorized layer).
-std::map<std::string, std::vector<Layer>> successors(Model& after,
+std::map<std::string, std::vector<Layer>> successors(Model& after, const ValueNames& names,
                                                      const std::vector<Layer>& before) {
   std::map<std::string, bool> known;
   for (const Layer& layer : before) known[layer.output] = true;
-  const auto& origin = after.state().origin;
-  const auto former = [&](const std::string& name) {
-    const auto it = origin.find(name);
-    return it == origin.end() ? name : it->second;
-  };
   std::map<std::string, std::vector<Layer>> result;
   for (const Layer& layer : find_layers(after)) {
     ValueRef value = layer.node.output();
     for (int hops = 0; value && hops < 8; ++hops) {
-      const std::string name = former(value.name());
+      const std::string name = names.layer_before(value.name());
       if (known.contains(name)) {
         result[name].push_back(layer);
         break;
@@ -80,8 +76,8 @@ double rewritten_bits(Model& after, const std::string& output) {
   return bits;
 }
 
-void describe_weight(const Layer& layer, const std::vector<Layer>& now, const LayerTableInputs& in,
-                     LayerReport& row) {
+void describe_weight(const Layer& layer, const std::vector<Layer>& now, const ValueNames& names,
+                     const LayerTableInputs& in, LayerReport& row) {
   row.bits_before =
       stored_bits(layer.weight) / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   row.bytes_before = static_cast<uint64_t>(stored_bits(layer.weight) / 8);
@@ -96,19 +92,17 @@ void describe_weight(const Layer& layer, const std::vector<Layer>& now, const La
     total.nonzeros += figures.nonzeros;
     total.distinct = std::max(total.distinct, figures.distinct);
   }
-  if (now.empty()) bits = rewritten_bits(*in.after, layer.output);
+  if (now.empty()) bits = rewritten_bits(*in.after, names.now(layer.output));
   row.bytes_after = static_cast<uint64_t>(bits / 8);
   row.bits_after = bits / static_cast<double>(std::max<int64_t>(1, layer.weight_count()));
   row.sparsity = total.sparsity();
   row.distinct = total.distinct;
 }
 
-void describe_history(const LayerTableInputs& in, LayerReport& row) {
+void describe_history(const LayerTableInputs& in, const ValueNames& names, LayerReport& row) {
   // Steps after a renaming knew the layer by its new name.
   const auto is_row = [&](const std::string& output) {
-    const auto& origin = in.after->state().origin;
-    const auto it = origin.find(output);
-    return output == row.output || (it != origin.end() && it->second == row.output);
+    return output == row.output || names.layer_before(output) == row.output;
   };
   for (const auto& decision : *in.decisions) {
     if (!is_row(decision.output)) continue;
@@ -169,7 +163,8 @@ std::map<std::string, double> layer_times(RuntimeService& runtime, const Model& 
 
 std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
   const std::vector<Layer> layers = find_layers(*in.before);
-  const auto now = successors(*in.after, layers);
+  const ValueNames names(*in.before, *in.after);
+  const auto now = successors(*in.after, names, layers);
   std::map<std::string, double> times_before, times_after;
   std::map<std::string, ParityValue> parity;
   if (in.runtime != nullptr && in.sample) {
@@ -177,13 +172,12 @@ std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
     times_after = layer_times(*in.runtime, *in.after, *in.sample, kProfileRuns);
   }
   if (in.runtime != nullptr && in.data != nullptr) {
-    std::vector<std::string> names;
+    std::set<std::string> outputs;
     for (const Layer& layer : layers) {
-      if (&layer.node.graph() == &in.before->graph()) names.push_back(layer.output);
+      if (&layer.node.graph() == &in.before->graph()) outputs.insert(layer.output);
     }
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    parity = value_parity(*in.runtime, *in.before, *in.after, names, *in.data, kParitySamples);
+    parity = value_parity(*in.runtime, *in.before, *in.after, {outputs.begin(), outputs.end()},
+                          *in.data, kParitySamples);
   }
   std::vector<LayerReport> rows;
   for (const Layer& layer : layers) {
@@ -201,9 +195,9 @@ std::vector<LayerReport> layer_table(const LayerTableInputs& in) {
                             part.weight_input == layer.weight_input;
                    });
     }
-    describe_weight(layer, parts, in, row);
+    describe_weight(layer, parts, names, in, row);
     row.macs = in.types != nullptr ? analysis::node_macs(layer.node, *in.types) : 0;
-    describe_history(in, row);
+    describe_history(in, names, row);
     if (const auto t = times_before.find(layer.output); t != times_before.end()) {
       row.microseconds_before = t->second;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sound order of steps (rules.md 14): clean, structured, low rank, sparsity, share or quantize,
-// encode.
+// encode, name.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace mcompress::recipe {
 namespace {
 
-enum class Stage { kClean, kStructured, kLowRank, kSparse, kShare, kQuantize, kEncode };
+enum class Stage { kClean, kStructured, kLowRank, kSparse, kShare, kQuantize, kEncode, kName };
 
 struct Role {
   std::string_view pass;
@@ -43,8 +43,10 @@ constexpr std::array kRoles{
     Role{"quantize-static", Stage::kQuantize},
     Role{"quantize-weights", Stage::kQuantize},
     Role{"quantize-aware-train", Stage::kQuantize},
+    Role{"correct-bias", Stage::kQuantize},
     Role{"convert-float16", Stage::kQuantize},
     Role{"encode-weights", Stage::kEncode},
+    Role{"shorten-names", Stage::kName},
 };
 
 std::string_view stage_name(Stage stage) {
@@ -63,6 +65,8 @@ std::string_view stage_name(Stage stage) {
       return "quantization";
     case Stage::kEncode:
       return "encoding";
+    case Stage::kName:
+      return "naming";
   }
   return "";
 }

@@ -18,7 +18,7 @@ import bench
 
 RECIPES = ["exact", "lossless", "fp16", "int8-weights", "int8-dynamic", "low-rank", "shared", "sparse", "deep-compression"]
 EXACT = """version: 1
-steps: [eliminate-identity, fold-constants, share-initializers, eliminate-dead, encode-weights]
+steps: [eliminate-identity, fold-constants, share-initializers, eliminate-dead, encode-weights, shorten-names]
 """
 SAID = {0: "done", 1: "limit", 3: "recipe", 4: "model", 5: "data", 6: "runtime"}
 # What the words of the recipe promise, relative to the largest value of an output; the others are lossy.

@@ -29,7 +29,7 @@ class Case:
         learn = "batch: 64, shift: %d, augment-share: %g, teacher: input, temperature: %d, soft-weight: %g" % (
             (2, 0.8, 3, 0.7) if self.has_batch_norm else (1, 0.5, 2, 0.5))
         norm = "batch-norm: update, " if self.has_batch_norm else ""
-        folds = ["fold-batch-norm", "fold-affine", "eliminate-dead", "share-initializers: {min-bytes: 1}"]
+        folds = ["fold-batch-norm", "fold-affine", "eliminate-dead", "share-initializers"]
         pruned = (f"fine-tune: {{epochs: {epochs}, learning-rate: 0.001, rate-end: 0.02, {learn}, {norm}"
                   f"prune-every: 50, prune-sparsity: {self.prune(point.sparsity)}}}")
         # Batch normalization is kept while weights go, and its statistics follow.
@@ -37,7 +37,7 @@ class Case:
                  f"share-weights: {{values: {point.values}}}\n    skip: {self.rich}",
                  f"share-weights: {{values: 15}}\n    only: {self.rich}",
                  f"fine-tune: {{epochs: {min(epochs, 5)}, learning-rate: 0.0005, schedule: linear, {learn}}}",
-                 "encode-weights"]
+                 "encode-weights", "shorten-names"]
         return "version: 1\n" + data + "metric: top1\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
 
 

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 const char* const kPasses[] = {"eliminate-dead",     "eliminate-identity", "fold-constants",
                                "fold-batch-norm",    "fuse-activations",   "fold-affine",
-                               "eliminate-identity", "share-initializers", "eliminate-dead"};
+                               "eliminate-identity", "share-initializers", "eliminate-dead",
+                               "shorten-names"};
 
 /// Random operators are random, and these read nothing that random_feeds can make up.
 bool is_left_out(const std::string& name) {

@@ -179,7 +179,7 @@ class RandomGraph {
 
 const char* const kPasses[] = {"eliminate-identity", "fold-constants", "fold-batch-norm",
                                "fuse-activations",   "fold-affine",    "share-initializers",
-                               "eliminate-dead"};
+                               "eliminate-dead",     "shorten-names"};
 
 TEST(RandomGraphs, KeepTheirOutputs) {
   for (uint64_t seed = 0; seed < 150; ++seed) {

@@ -54,11 +54,11 @@ class FakePass : public Pass {
 inline PassRegistry fake_passes() {
   PassRegistry registry;
   for (const char* name :
-       {"fold-batch-norm", "fold-constants", "encode-weights", "decode-weights"}) {
+       {"fold-batch-norm", "fold-constants", "encode-weights", "decode-weights", "shorten-names"}) {
     registry.add(name, [name] { return std::make_unique<FakePass>(name, false); });
   }
   for (const char* name : {"prune-magnitude", "factorize-weights", "share-weights", "fine-tune",
-                           "quantize-static", "quantize-weights"}) {
+                           "quantize-static", "quantize-weights", "correct-bias"}) {
     registry.add(name, [name] { return std::make_unique<FakePass>(name, true); });
   }
   return registry;

@@ -403,6 +403,8 @@ TEST_F(RecipeReader, WarnsAboutAnUnsoundOrder) {
   EXPECT_THAT(problems("steps: [encode-weights, share-weights]"),
               ElementsAre(HasSubstr("warning: share-weights")));
   EXPECT_THAT(problems("steps: [encode-weights, decode-weights, share-weights]"), IsEmpty());
+  EXPECT_THAT(problems("steps: [shorten-names, correct-bias]"),
+              ElementsAre(HasSubstr("correct-bias (quantization) after shorten-names (naming)")));
   EXPECT_NO_THROW(parse("steps: [prune-magnitude, factorize-weights]"));
   EXPECT_THAT(problems("steps: [{repeat: 2, steps: [prune-magnitude, share-weights]}]"),
               ElementsAre(HasSubstr("warning: prune-magnitude (sparsity) after share-weights")));
