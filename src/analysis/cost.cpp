@@ -204,6 +204,7 @@ ModelCost model_cost(Model& model, const ValueTypes& types,
                      std::optional<uint64_t> known_nonzeros) {
   ModelCost cost;
   const bool counts = !known_nonzeros;
+  bool macs_are_known = true;
   cost.nonzeros = known_nonzeros.value_or(0);
   const auto pieces = add_forms_to(cost, model, counts);
   for (Graph* graph : model.graphs()) {
@@ -219,10 +220,12 @@ ModelCost model_cost(Model& model, const ValueTypes& types,
       }
       const auto macs = macs_of(node, types);
       if (!macs) continue;
+      macs_are_known = macs_are_known && macs->has_value();
       cost.macs += macs->value_or(0);
-      cost.macs_complete = cost.macs_complete && macs->has_value();
     }
   }
+  // A part would read as the whole.
+  if (!macs_are_known) cost.macs = 0;
   return cost;
 }
 

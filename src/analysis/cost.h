@@ -27,8 +27,7 @@ struct ModelCost {
       0;  ///< weights as the runtime sees them: floats, and quantized layers' weights
   uint64_t nonzeros = 0;      ///< of those stored as floats; quantized ones count by their code
   uint64_t weight_bytes = 0;  ///< all constants as stored
-  uint64_t macs = 0;
-  bool macs_complete = true;  ///< false: the shapes of some layer are unknown
+  uint64_t macs = 0;          ///< 0 also where the shapes of some layer are unknown
 };
 /// Reads every constant once, unless its non-zeros are known.
 ModelCost model_cost(Model& model, const ValueTypes& types,
