@@ -11,6 +11,9 @@
 namespace mcompress::numerics {
 namespace {
 
+/// Of the mean energy, added to the diagonal: inner values that nothing tells apart share the work.
+constexpr double kRidge = 1e-6;
+
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
 /// [outputs, channels, rows, columns] <-> [(channels, rows), (outputs, columns)].
@@ -265,6 +268,35 @@ std::vector<float> composed(FactorMethod method, std::span<const Factor> factors
     std::copy(part.begin(), part.end(), result.begin() + o * rows * columns);
   }
   return result;
+}
+
+// The output is linear in the last factor: X A^T last^T, where A are the kernels of what the last one
+// reads. (A G A^T) last^T = A G W^T.
+void refit_last(FactorMethod method, std::vector<Factor>& factors, const KernelShape& shape,
+                std::span<const float> weights, std::span<const double> gram) {
+  Factor& last = factors.back();
+  const int64_t inputs = shape.channels * shape.taps(), outputs = shape.outputs;
+  const int64_t features = static_cast<int64_t>(last.weight.size()) / outputs;
+  std::vector<Factor> chain = factors;
+  chain.back().outputs = features;
+  chain.back().weight.assign(to_size(features * features), 0.0F);
+  for (int64_t i = 0; i < features; ++i) chain.back().weight[to_size(i * (features + 1))] = 1;
+  KernelShape inner = shape;
+  inner.outputs = features;
+  const std::vector<double> a = to_double(composed(method, chain, inner));
+
+  std::vector<double> seen(a.size()), own(to_size(features * features));
+  multiply(a, gram, features, inputs, inputs, seen);
+  multiply(seen, to_double(transposed(to_float(a), features, inputs)), features, inputs, features, own);
+  std::vector<double> wanted(to_size(features * outputs));
+  multiply(seen, to_double(transposed(weights, outputs, inputs)), features, inputs, outputs, wanted);
+  double trace = 0;
+  for (int64_t i = 0; i < features; ++i) trace += own[to_size(i * (features + 1))];
+  for (int64_t i = 0; i < features; ++i) {
+    own[to_size(i * (features + 1))] += kRidge * trace / static_cast<double>(features);
+  }
+  if (!solve_positive(own, features, wanted, outputs)) return;
+  last.weight = transposed(to_float(wanted), features, outputs);
 }
 
 double relative_loss(std::span<const float> weights, std::span<const float> changed,

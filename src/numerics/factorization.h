@@ -78,6 +78,12 @@ class Factorization {
 std::vector<float> composed(FactorMethod method, std::span<const Factor> factors,
                             const KernelShape& shape);
 
+/// Replaces the last factor by the one at which the chain comes nearest to the outputs of `weights`
+/// [outputs, channels, window], given gram = X^T X of all taps; the others stay. Leaves it where
+/// the chain's inner values depend on each other.
+void refit_last(FactorMethod method, std::vector<Factor>& factors, const KernelShape& shape,
+                std::span<const float> weights, std::span<const double> gram);
+
 /// |X (W - V)|^2 over |X W|^2 for weights [outputs, inputs] and gram = X^T X; without gram of the
 /// weights themselves.
 double relative_loss(std::span<const float> weights, std::span<const float> changed,

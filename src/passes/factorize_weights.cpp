@@ -46,10 +46,11 @@
 #include "numerics/low_rank.h"
 #include "numerics/obs_budget.h"
 #include "pass/register.h"
-#include "quantization/bias_correction.h"
 #include "quantization/costs.h"
 #include "quantization/factor_choice.h"
 #include "quantization/layer_fit.h"
+#include "quantization/output_noise.h"
+#include "quantization/paired_moments.h"
 
 namespace mcompress::passes {
 namespace {
@@ -61,6 +62,7 @@ using quantization::FactorProblem;
 
 enum class Goal { kSize, kLatency };
 enum class Fit { kAuto, kWeights, kOutputs };
+enum class Inputs { kOriginal, kCompressed };
 
 /// Predicted times that differ less are equal.
 constexpr double kFaster = 0.97;
@@ -104,7 +106,15 @@ class FactorizeWeights : public LayerPass {
   void find_factors(Model& model);
   bool is_factor(const Layer& layer) const { return factors_.contains(layer.output); }
   void collect_moments(Model& model, PassContext& context);
-  void share_out(int64_t multiple, const PassContext& context);
+  /// What a weight may become within a budget; the first option is to stay dense.
+  struct Menu {
+    std::vector<FactorPoint> points;
+    std::vector<numerics::BudgetOption> options;
+  };
+  Menu menu_of(const FactorProblem& problem, bool fine, const PassContext& context) const;
+  void share_out(const Model& model, PassContext& context);
+  std::vector<double> worth(const Model& model, PassContext& context,
+                            std::span<FactorProblem* const> problems) const;
   std::string why_not(const FactorProblem& problem, const FactorPoint& point,
                       const PassContext& context) const;
   bool is_faster(const FactorProblem& problem, std::span<const Factor> factors,
@@ -115,9 +125,12 @@ class FactorizeWeights : public LayerPass {
   int multiple_ = 0;
   Goal goal_ = Goal::kSize;
   Fit fit_ = Fit::kAuto;
+  Inputs inputs_ = Inputs::kCompressed;
+  double damping_ = 0.01;
   analysis::WeightEditor editor_;
   std::deque<FactorProblem> problems_;  ///< in order of the layers
   std::map<Key, size_t> index_;
+  std::optional<Model> before_;  ///< where layers are fitted behind compressed ones
   std::set<std::string> factors_;  ///< outputs of layers that are factors already
   double factored_ = 0;  ///< their parameters, and those of the weights that they stand for
   double products_ = 0;
@@ -155,6 +168,13 @@ void FactorizeWeights::describe(OptionSet& o) {
   o.add("fit", fit_, {{"auto", Fit::kAuto}, {"weights", Fit::kWeights}, {"outputs", Fit::kOutputs}},
         "Least error of the weights, or of the outputs on calibration data; auto: outputs where "
         "there is data");
+  o.add("inputs", inputs_, {{"original", Inputs::kOriginal}, {"compressed", Inputs::kCompressed}},
+        "Fit outputs on what each layer reads in the model as it was, or behind compressed layers, "
+        "whose errors it then makes up for; that runs some samples twice a layer");
+  o.add("damping", damping_,
+        "How firmly a layer behind compressed ones holds on to its own weight, as a part of the mean "
+        "of X^T X")
+      .range(0, 1);
 }
 
 void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<Layer>& selected) {
@@ -167,7 +187,11 @@ void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<L
   editor_ = analysis::WeightEditor(possible);
   for (const Layer& layer : possible) {
     if (!editor_.obstacle(layer).empty()) continue;
-    if (!index_.emplace(key_of(layer), problems_.size()).second) continue;
+    const auto [known, is_new] = index_.emplace(key_of(layer), problems_.size());
+    if (!is_new) {
+      problems_[known->second].is_shared = true;
+      continue;
+    }
     problems_.push_back(quantization::make_factor_problem(layer, editor_.read(layer)));
   }
   if (goal_ == Goal::kLatency && context.has_runtime()) {
@@ -184,7 +208,8 @@ void FactorizeWeights::prepare(Model& model, PassContext& context, std::vector<L
     if (!problem.obstacle.empty() || problem.solution) continue;
     quantization::solve(problem, {}, ranks_, multiple(context));
   }
-  if (ranks_.budget) share_out(multiple(context), context);
+  if (ranks_.budget) share_out(model, context);
+  if (inputs_ == Inputs::kCompressed && context.has_calibration()) before_ = model.clone();
 }
 
 void FactorizeWeights::find_factors(Model& model) {
@@ -212,34 +237,89 @@ void FactorizeWeights::collect_moments(Model& model, PassContext& context) {
   });
 }
 
+/// What the loss of each layer, as a part of its output, counts: what such an error does to the
+/// model's outputs where that can be told.
+std::vector<double> FactorizeWeights::worth(const Model& model, PassContext& context,
+                                            std::span<FactorProblem* const> problems) const {
+  std::vector<double> result(problems.size(), 1.0);
+  std::vector<Layer> layers;
+  std::vector<size_t> index;
+  for (size_t i = 0; i < problems.size(); ++i) {
+    if (problems[i]->energy <= 0) continue;
+    layers.push_back(problems[i]->layer);
+    index.push_back(i);
+  }
+  if (layers.empty()) return result;
+  const std::vector<double> noise = quantization::output_noise(model, context, layers);
+  for (size_t i = 0; i < noise.size(); ++i) {
+    if (noise[i] > 0) result[index[i]] = noise[i] * problems[index[i]]->energy;
+  }
+  return result;
+}
+
+FactorizeWeights::Menu FactorizeWeights::menu_of(const FactorProblem& problem, bool fine,
+                                                 const PassContext& context) const {
+  Menu menu{{}, {{static_cast<double>(problem.kernel.size()), 0.0}}};
+  const int64_t step =
+      multiple_ > 0 ? multiple_ : quantization::budget_step(problem, multiple(context), fine);
+  for (const FactorPoint& point : problem.solution->points()) {
+    if (!quantization::is_for_budget(problem, point, step)) continue;
+    if (!why_not(problem, point, context).empty()) continue;
+    menu.points.push_back(point);
+    menu.options.push_back({static_cast<double>(point.parameters), point.lost});
+  }
+  return menu;
+}
+
 /// Ranks of all layers at once: each takes one of its points or stays dense, so that the losses,
-/// each as a part of its layer's output, add up to little.
-void FactorizeWeights::share_out(int64_t multiple, const PassContext& context) {
+/// weighed, add up to little.
+void FactorizeWeights::share_out(const Model& model, PassContext& context) {
   std::vector<FactorProblem*> problems;
-  std::vector<std::vector<FactorPoint>> points;
-  std::vector<std::vector<numerics::BudgetOption>> units;
-  double budget = *ranks_.budget * products_ - factored_;
+  double all = products_, budget = *ranks_.budget * products_ - factored_;
   for (FactorProblem& problem : problems_) {
-    budget += *ranks_.budget * static_cast<double>(problem.kernel.size());
-    if (!problem.obstacle.empty()) {
-      budget -= static_cast<double>(problem.kernel.size());
-      continue;
-    }
     const auto dense = static_cast<double>(problem.kernel.size());
-    problems.push_back(&problem);
-    points.emplace_back();
-    units.push_back({{dense, 0.0}});
-    for (const FactorPoint& point : problem.solution->points()) {
-      if (!quantization::is_for_budget(problem, point, multiple)) continue;
-      if (!why_not(problem, point, context).empty()) continue;
-      points.back().push_back(point);
-      units.back().push_back({static_cast<double>(point.parameters), point.lost});
+    all += dense;
+    budget += *ranks_.budget * dense;
+    if (problem.obstacle.empty()) {
+      problems.push_back(&problem);
+    } else {
+      budget -= dense;
     }
+  }
+  const auto menus = [&](bool fine) {
+    std::vector<Menu> result;
+    for (FactorProblem* const problem : problems) {
+      result.push_back(menu_of(*problem, fine, context));
+    }
+    return result;
+  };
+  const auto least = [](const std::vector<Menu>& of) {
+    double sum = 0;
+    for (const Menu& menu : of) {
+      sum += std::min_element(menu.options.begin(), menu.options.end(), [](auto& a, auto& b) {
+               return a.cost < b.cost;
+             })->cost;
+    }
+    return sum;
+  };
+  // Small ranks are for those who know what they do to the outputs, and for budgets that need them.
+  const bool told = std::any_of(problems.begin(), problems.end(), [](auto* p) { return p->energy > 0; });
+  std::vector<Menu> chosen = menus(told);
+  if (!told && least(chosen) > budget) chosen = menus(true);
+  if (least(chosen) > budget) {
+    context.warn(fmt::format("budget {} cannot be reached: {:.2f} of the parameters is the least here",
+                             *ranks_.budget, *ranks_.budget + (least(chosen) - budget) / all));
+  }
+  const std::vector<double> weights = worth(model, context, problems);
+  std::vector<std::vector<numerics::BudgetOption>> units;
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    units.push_back(std::move(chosen[i].options));
+    for (numerics::BudgetOption& option : units[i]) option.loss *= weights[i];
   }
   const auto choice = numerics::allocate_budget(units, budget);
   for (size_t i = 0; i < choice.size(); ++i) {
     if (choice[i] > 0) {
-      problems[i]->chosen = points[i][choice[i] - 1];
+      problems[i]->chosen = chosen[i].points[choice[i] - 1];
     } else {
       problems[i]->obstacle = "within the budget it may stay dense";
     }
@@ -272,13 +352,14 @@ std::string FactorizeWeights::why_not(const FactorProblem& problem, const Factor
 void FactorizeWeights::store(FactorProblem& problem, PassContext& context) const {
   const Layer& layer = problem.layer;
   const FactorPoint& point = *problem.chosen;
-  problem.factors = problem.solution->factors(point);
-  if (!problem.moments.empty() && quantization::has_free_bias(layer)) {
-    const numerics::KernelShape shape = analysis::kernel_shape(layer);
-    const auto after = numerics::composed(problem.solution->method(), problem.factors, shape);
-    problem.shift =
-        quantization::mean_output_shift(layer, analysis::from_kernel(layer, problem.kernel),
-                                        analysis::from_kernel(layer, after), problem.moments);
+  if (before_ && !problem.moments.empty() && !problem.is_shared) {
+    const quantization::PairedMoments pairs = quantization::paired_moments(
+        *before_, layer.node.graph().model(), layer, context.calibration());
+    quantization::LayerFit fit(layer, editor_.read(layer), pairs.changed);
+    fit.aim_at_outputs_before(pairs, damping_);
+    quantization::fit_factors(problem, fit);
+  } else {
+    quantization::fit_factors(problem);
   }
   context.count("parameters before", static_cast<int64_t>(problem.kernel.size()));
   context.count("parameters after", point.parameters);

@@ -7,7 +7,9 @@
 
 #include "analysis/factor_chain.h"
 #include "analysis/weight_editor.h"
+#include "numerics/linear_algebra.h"
 #include "numerics/low_rank.h"
+#include "quantization/bias_correction.h"
 
 namespace mcompress::quantization {
 namespace {
@@ -22,6 +24,9 @@ constexpr double kDefaultEnergy = 0.95;
 constexpr double kWorthwhile = 0.8;
 /// Part of the parameters at which methods for a convolution are compared.
 constexpr double kCompareAt = 0.5;
+
+/// A budget has at least as many ranks of a layer to choose from.
+constexpr int64_t kBudgetSteps = 4;
 
 std::string_view method_name(const Layer& layer, FactorMethod method) {
   if (layer.kind != LayerKind::kConv) return "svd";
@@ -63,6 +68,26 @@ std::vector<FactorMethod> methods_of(const Layer& layer, Convolution wanted) {
   // Where the window has nothing to be split, channels have.
   if (methods.empty()) methods.push_back(FactorMethod::kChannel);
   return methods;
+}
+
+/// By SVD of whole windows all factors are the best already.
+void fit_last(FactorMethod method, std::vector<numerics::Factor>& factors,
+              const numerics::KernelShape& shape, std::span<const float> kernel,
+              std::span<const double> gram) {
+  if (method != FactorMethod::kChannel && !gram.empty()) {
+    numerics::refit_last(method, factors, shape, kernel, gram);
+  }
+}
+
+/// Mean square of an output of `kernel` [outputs, inputs].
+double output_energy(std::span<const float> kernel, std::span<const double> gram, int64_t outputs) {
+  const int64_t inputs = static_cast<int64_t>(kernel.size()) / outputs;
+  const std::vector<double> weights = numerics::to_double(kernel);
+  std::vector<double> seen(weights.size());
+  numerics::multiply(weights, gram, outputs, inputs, inputs, seen);
+  double sum = 0;
+  for (size_t i = 0; i < seen.size(); ++i) sum += seen[i] * weights[i];
+  return sum / static_cast<double>(outputs);
 }
 
 const FactorPoint* last_within(const Factorization& solution, double parameters) {
@@ -135,6 +160,7 @@ void solve(FactorProblem& problem, std::span<const LayerMoments> moments,
                         .gram = {},
                         .mean = moments[0].mean}};
   }
+  if (!gram.empty()) problem.energy = output_energy(problem.kernel, gram, shape.outputs);
   double least = 0;
   const auto candidates = methods_of(layer, options.convolution);
   for (const FactorMethod method : candidates) {
@@ -143,7 +169,8 @@ void solve(FactorProblem& problem, std::span<const LayerMoments> moments,
     if (candidates.size() > 1) {
       const auto at = compared_at(*solution, shape.parameters(), options);
       if (!at) continue;
-      const auto factors = solution->factors(*at);
+      std::vector<numerics::Factor> factors = solution->factors(*at);
+      fit_last(method, factors, shape, problem.kernel, gram);
       lost = numerics::relative_loss(problem.kernel, numerics::composed(method, factors, shape),
                                      shape.outputs, gram);
     }
@@ -171,9 +198,16 @@ FactorPoint choose_point(const FactorProblem& problem, const RankOptions& option
   return solution.point(last->rank / multiple * multiple);
 }
 
-bool is_for_budget(const FactorProblem& problem, const FactorPoint& point, int64_t multiple) {
-  return problem.solution->method() == FactorMethod::kTucker || point.rank % multiple == 0 ||
-         (point.rank < multiple && &point == &problem.solution->points().back());
+int64_t budget_step(const FactorProblem& problem, int64_t multiple, bool fine) {
+  const auto most = static_cast<int64_t>(problem.solution->points().size());
+  if (!fine || most >= kBudgetSteps * multiple) return std::clamp<int64_t>(most, 1, multiple);
+  int64_t step = 1;
+  while (2 * step <= most / kBudgetSteps) step *= 2;
+  return step;
+}
+
+bool is_for_budget(const FactorProblem& problem, const FactorPoint& point, int64_t step) {
+  return problem.solution->method() == FactorMethod::kTucker || point.rank % step == 0;
 }
 
 std::string why_not_smaller(const FactorProblem& problem, const FactorPoint& point,
@@ -192,6 +226,30 @@ std::string why_not_smaller(const FactorProblem& problem, const FactorPoint& poi
                        problem.nonzeros, point.rank, point.parameters);
   }
   return "";
+}
+
+void fit_factors(FactorProblem& problem, const LayerFit& fit) {
+  const numerics::KernelShape shape = analysis::kernel_shape(problem.layer);
+  const numerics::LayerProblem wanted = fit.problems().front();
+  const std::vector<float> target =
+      numerics::transposed(wanted.weights, fit.inputs(), fit.outputs());
+  const FactorMethod method = problem.solution->method();
+  const Factorization solution(method, target, shape, wanted.gram,
+                               std::max<int64_t>(problem.chosen->rank, 1));
+  problem.factors = solution.factors(*problem.chosen);
+  fit_last(method, problem.factors, shape, target, wanted.gram);
+  const auto after = numerics::composed(method, problem.factors, shape);
+  problem.shift = fit.bias_shift(numerics::transposed(after, shape.outputs, fit.inputs()));
+}
+
+void fit_factors(FactorProblem& problem) {
+  const Layer& layer = problem.layer;
+  problem.factors = problem.solution->factors(*problem.chosen);
+  if (problem.moments.empty() || !has_free_bias(layer)) return;
+  const numerics::KernelShape shape = analysis::kernel_shape(layer);
+  const auto after = numerics::composed(problem.solution->method(), problem.factors, shape);
+  problem.shift = mean_output_shift(layer, analysis::from_kernel(layer, problem.kernel),
+                                    analysis::from_kernel(layer, after), problem.moments);
 }
 
 std::string describe_factors(const FactorProblem& problem) {

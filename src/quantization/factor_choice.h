@@ -11,6 +11,7 @@
 #include "mcompress/layer.h"
 #include "mcompress/pass_context.h"
 #include "numerics/factorization.h"
+#include "quantization/layer_fit.h"
 
 namespace mcompress::quantization {
 
@@ -25,11 +26,13 @@ struct RankOptions {
 /// One weight that is to be replaced by factors, for all layers that share it.
 struct FactorProblem {
   Layer layer;  ///< the first one
+  bool is_shared = false;  ///< by several layers
   std::vector<float> kernel;
   DataType type = DataType::kFloat;
   int64_t nonzeros = 0;
   int64_t rows = 0;                   ///< of the product; 0: unknown
   std::vector<LayerMoments> moments;  ///< the mean alone
+  double energy = 0;  ///< mean square of an output, without what a bias takes up; 0: unknown
   std::unique_ptr<numerics::Factorization> solution;
   std::optional<numerics::FactorPoint> chosen;
   std::string obstacle;
@@ -52,13 +55,19 @@ void solve(FactorProblem& problem, std::span<const LayerMoments> moments,
 /// By rank, ratio or energy; rank 0 where nothing is within the ratio.
 numerics::FactorPoint choose_point(const FactorProblem& problem, const RankOptions& options,
                                    int64_t multiple);
-/// Points that a budget may choose from: ranks that kernels like.
-bool is_for_budget(const FactorProblem& problem, const numerics::FactorPoint& point,
-                   int64_t multiple);
+/// A budget chooses between multiples of this: `multiple`, which kernels like, or the one rank below
+/// it that a narrow layer has; `fine`: between at least four, in layers of any width.
+int64_t budget_step(const FactorProblem& problem, int64_t multiple, bool fine);
+bool is_for_budget(const FactorProblem& problem, const numerics::FactorPoint& point, int64_t step);
 
 /// Why factors of this rank do not make the file smaller, or "".
 std::string why_not_smaller(const FactorProblem& problem, const numerics::FactorPoint& point,
                             const RankOptions& options);
+
+/// Factors of the chosen point for the outputs that `fit` asks for; the bias takes up the mean.
+void fit_factors(FactorProblem& problem, const LayerFit& fit);
+/// The same for the moments that the problem was solved with.
+void fit_factors(FactorProblem& problem);
 
 /// "svd rank 16", "tucker rank 16 x 8".
 std::string describe_factors(const FactorProblem& problem);

@@ -248,6 +248,64 @@ TEST(FactorizeWeights, ABudgetGoesWhereItIsWorthMost) {
   EXPECT_EQ(outcome.skips.at(0).reason, "within the budget it may stay dense");
 }
 
+std::vector<float> wild(int64_t count, int seed) {
+  std::vector<float> values;
+  for (int i = 1; i <= count; ++i) {
+    values.push_back(std::sin(static_cast<float>((i + seed) * (i + 2 * seed) % 7919)));
+  }
+  return values;
+}
+
+TEST(FactorizeWeights, LayersMakeUpForTheOnesBeforeThem) {
+  Model before = parse_model(
+      "g (float[64,16] x) => (float[64,24] y) <float W = {1.0}, float V = {1.0}, float b = {0.5}> "
+      "{ h = MatMul(x, W) r = Relu(h) y = Gemm(r, V, b) }");
+  before.graph().set_constant(before.graph().find("W"), Tensor::from({16, 32}, wild(16 * 32, 1)));
+  before.graph().set_constant(before.graph().find("V"), Tensor::from({32, 24}, wild(32 * 24, 2)));
+  before.graph().set_constant(before.graph().find("b"), Tensor::from({24}, wild(24, 3)));
+  const auto error = [&](const char* inputs) {
+    Model model = before.clone();
+    PassContext context = make_data_context(before);
+    EXPECT_TRUE(run_pass("factorize-weights", model, {{"rank", "6"}, {"inputs", inputs}}, &context).changed);
+    double sum = 0;
+    for (uint64_t seed = 100; seed < 110; ++seed) {
+      const Feeds feeds = random_feeds(before, seed);
+      const auto a = runtime()->open(before)->run(feeds).at(0).to_float();
+      const auto b = runtime()->open(model)->run(feeds).at(0).to_float();
+      for (size_t i = 0; i < a.size(); ++i) sum += std::pow(b[i] - a[i], 2);
+    }
+    return sum;
+  };
+  EXPECT_LT(error("compressed"), 0.9 * error("original"));
+}
+
+TEST(FactorizeWeights, NarrowLayersHaveAChoiceWithinABudget) {
+  // Below the 16 that kernels like there is one rank, and all layers at it are above the budget.
+  const char* text =
+      "g (float[8,20] x) => (float[8,20] y) <float W = {1.0}, float V = {1.0}> "
+      "{ h = MatMul(x, W) y = MatMul(h, V) }";
+  const auto factored = [&](const char* budget, PassContext* context) {
+    Model model = with_weight(text, {20, 20}, 0.1F);
+    model.graph().set_constant(model.graph().find("V"), Tensor::from({20, 20}, wild(400, 1)));
+    const Outcome outcome = run_pass("factorize-weights", model, {{"budget", budget}}, context);
+    int64_t parameters = 0;
+    for (const Layer& layer : find_layers(model)) parameters += layer.weight_count();
+    return std::pair(parameters, outcome.warnings);
+  };
+  const Model model = with_weight(text, {20, 20});
+  PassContext context = make_data_context(model);
+  for (PassContext* const of : {static_cast<PassContext*>(nullptr), &context}) {
+    const auto [parameters, warnings] = factored("0.5", of);
+    EXPECT_LE(parameters, 400);
+    EXPECT_GE(parameters, 240);
+    EXPECT_TRUE(warnings.empty());
+  }
+  const auto [least, warnings] = factored("0.05", nullptr);
+  ASSERT_FALSE(warnings.empty());
+  EXPECT_NE(warnings[0].find("cannot be reached: 0.20 of the parameters"), std::string::npos) << warnings[0];
+  EXPECT_EQ(least, 160);
+}
+
 /// A step after one that factorized the weight of `text` finds factors and leaves them alone.
 void expect_factors_stay(const std::string& text, const Shape& shape, const Options& options = {}) {
   SCOPED_TRACE(text);

@@ -86,6 +86,27 @@ TEST(Factorization, WithMomentsNoWorseOnTheOutputs) {
   }
 }
 
+TEST(Factorization, TheLastFactorMakesUpForTheOthers) {
+  const auto weights = random_weights(kShape.parameters(), 3);
+  const auto gram = random_gram(kShape.channels * kShape.taps(), 4);
+  for (const auto method : {FactorMethod::kChannel, FactorMethod::kSpatial, FactorMethod::kTucker}) {
+    const Factorization solution(method, weights, kShape, gram, 2);
+    const FactorPoint middle = solution.points()[solution.points().size() / 2];
+    auto factors = solution.factors(middle);
+    const auto first = factors.front().weight;
+    refit_last(method, factors, kShape, weights, gram);
+    EXPECT_EQ(factors.front().weight, first);
+    const double after =
+        relative_loss(weights, composed(method, factors, kShape), kShape.outputs, gram);
+    const double before = loss_of(solution, middle, weights, gram);
+    if (method == FactorMethod::kChannel) {
+      EXPECT_NEAR(after, before, 1e-4) << "all factors were the best before";
+    } else {
+      EXPECT_LT(after, 0.95 * before);
+    }
+  }
+}
+
 TEST(Tucker, FullRankIsExactAndIterationsHelp) {
   const auto weights = random_weights(10 * 8 * 9, 5);
   const Tucker tucker(weights, 10, 8, 9, {});
