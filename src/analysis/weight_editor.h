@@ -15,6 +15,10 @@ namespace mcompress::analysis {
 /// Why a weight of these values cannot be approximated, or "": there are none, NaN, infinities.
 std::string value_obstacle(std::span<const float> values);
 
+/// What tells layers apart: output, and input of the weight, for a recurrent node is two layers.
+using LayerKey = std::pair<std::string, int>;
+inline LayerKey layer_key(const Layer& layer) { return {layer.output, layer.weight_input}; }
+
 /// Reads and replaces weights for a pass that gives them other values. Layers that share a weight
 /// go on sharing it: the first that is changed changes it for all.
 class WeightEditor {

@@ -118,9 +118,9 @@ class ShareWeights : public LayerPass {
     const std::vector<float> before = weight.to_float();
     refuse_useless(weight, before);
     context.count("weights", weight.count());
-    auto fitted = fitted_.find(layer.output);
+    auto fitted = fitted_.find(analysis::layer_key(layer));
     if (fitted == fitted_.end()) {
-      fitted = fitted_.emplace(layer.output, fit_weights(layer, weight, before)).first;
+      fitted = fitted_.emplace(analysis::layer_key(layer), fit_weights(layer, weight, before)).first;
     }
     Solution& solution = fitted->second;
     context.decided(layer, {.method = method_name(), .detail = solution.detail});
@@ -246,7 +246,7 @@ class ShareWeights : public LayerPass {
     grid.refit_scales = scaled;
     grid = solver.round(grid);
     const std::vector<float> changed = solver.weights();
-    Solution& solution = fitted_[layer.output];
+    Solution& solution = fitted_[analysis::layer_key(layer)];
     solution.bias_shift = fit.bias_shift(changed);
     if (scaled) {
       solution.integers = fit.quantized(changed, grid);
@@ -289,7 +289,7 @@ class ShareWeights : public LayerPass {
     ShareWeights copy(*this);
     copy.fitted_.clear();
     copy.fit_outputs(layer, groups);
-    const auto found = copy.fitted_.find(layer.output);
+    const auto found = copy.fitted_.find(analysis::layer_key(layer));
     if (found == copy.fitted_.end()) throw Unsupported("its weights are all zero");
     found->second.bias_shift.clear();
     return found->second;
@@ -322,7 +322,7 @@ class ShareWeights : public LayerPass {
   analysis::WeightEditor editor_;
   std::set<std::string> selected_;            ///< outputs of the layers that the step may change
   numerics::Codebook common_;                 ///< of scope: model
-  std::map<std::string, Solution> fitted_;    ///< on outputs, by the layer's output
+  std::map<analysis::LayerKey, Solution> fitted_;  ///< on outputs first
 };
 
 }  // namespace

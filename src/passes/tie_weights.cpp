@@ -73,16 +73,16 @@ class TieWeights : public LayerPass {
     if (tolerance_ > 0 && align_ && align_units(selected, context)) {
       // Weights were replaced: the layers name other constants now.
       const std::vector<Layer> fresh = find_layers(model);
-      std::map<std::string, Layer> by_output;
-      for (const Layer& layer : fresh) by_output.emplace(layer.output, layer);
-      for (Layer& layer : selected) layer = by_output.at(layer.output);
+      std::map<analysis::LayerKey, Layer> by_key;
+      for (const Layer& layer : fresh) by_key.emplace(analysis::layer_key(layer), layer);
+      for (Layer& layer : selected) layer = by_key.at(analysis::layer_key(layer));
     }
     find_equal(selected);
     if (tolerance_ > 0) find_similar(model, context, selected);
   }
 
   bool run_on_layer(Layer& layer, PassContext& context) override {
-    const auto plan = plans_.find(layer.output);
+    const auto plan = plans_.find(analysis::layer_key(layer));
     if (plan == plans_.end()) return false;
     const Plan& to = plan->second;
     Graph& graph = layer.node.graph();
@@ -168,7 +168,7 @@ class TieWeights : public LayerPass {
       const auto [twin, is_new] = seen.emplace(key, layer.weight);
       if (!is_new && *twin->second.constant() == value) {
         if (twin->second.name() == layer.weight.name()) continue;
-        plans_[layer.output] = {.weight = twin->second.name(), .detail = "equal"};
+        plans_[analysis::layer_key(layer)] = {.weight = twin->second.name(), .detail = "equal"};
         continue;
       }
       const bool product = layer.kind == LayerKind::kGemm || layer.kind == LayerKind::kMatMul;
@@ -179,7 +179,7 @@ class TieWeights : public LayerPass {
       if (embedding == seen.end() || !(*embedding->second.constant() == turned)) continue;
       if (embedding->second.name() == layer.weight.name()) continue;
       if (layer.kind == LayerKind::kGemm && layer.weight_input != 1) continue;
-      plans_[layer.output] = {.weight = embedding->second.name(), .transpose = true,
+      plans_[analysis::layer_key(layer)] = {.weight = embedding->second.name(), .transpose = true,
                               .detail = "equal when transposed"};
     }
   }
@@ -191,7 +191,7 @@ class TieWeights : public LayerPass {
       if (can_share(layer) && LayerMatrix::obstacle(layer).empty()) ++count[kind_of(layer)];
     }
     for (const Layer& layer : selected) {
-      const bool single = layer.shared_weight || plans_.count(layer.output) != 0;
+      const bool single = layer.shared_weight || plans_.count(analysis::layer_key(layer)) != 0;
       if (single || !can_share(layer) || !LayerMatrix::obstacle(layer).empty()) continue;
       if (count[kind_of(layer)] > 1 && layer.groups == 1) layers.push_back(layer);
     }
@@ -273,9 +273,9 @@ class TieWeights : public LayerPass {
     const std::string detail = fmt::format("one weight for {} layers, output error {:.2g} %",
                                            group.members.size(), 100 * loss);
     for (const size_t i : group.members) {
-      plans_[layers[i].output] = {.weight = first.weight.name(), .detail = detail};
+      plans_[analysis::layer_key(layers[i])] = {.weight = first.weight.name(), .detail = detail};
     }
-    plans_[first.output].value = Tensor::from(before.shape(), matrix.weight()).cast(before.type());
+    plans_[analysis::layer_key(first)].value = Tensor::from(before.shape(), matrix.weight()).cast(before.type());
   }
 
   /// Of each unit: what goes in, and what goes out, at unit length.
@@ -330,7 +330,7 @@ class TieWeights : public LayerPass {
   bool align_ = true;
   bool transposes_ = true;
   std::map<Kind, std::vector<Group>> groups_;
-  std::map<std::string, Plan> plans_;  ///< by the layer's output
+  std::map<analysis::LayerKey, Plan> plans_;  ///< by the layer's output
 };
 
 }  // namespace

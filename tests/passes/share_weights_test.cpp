@@ -67,6 +67,24 @@ TEST(ShareWeights, MoreValuesMeanLessError) {
   }
 }
 
+TEST(ShareWeights, BothWeightsOfARecurrentLayerKeepTheirOwnValues) {
+  // Of one size, so that one in the other's place would run.
+  Model model = parse_model(
+      "g (float[2,1,3] x) => (float[2,1,1,3] y) <float[1,12,3] W = {1.0}, float[1,12,3] R = {1.0}> "
+      "{ y = LSTM <hidden_size = 3> (x, W, R) }");
+  std::map<std::string, std::vector<float>> before;
+  for (const auto& [name, frequency] : {std::pair("W", 0.7F), std::pair("R", 0.4F)}) {
+    for (int i = 1; i <= 36; ++i) before[name].push_back(std::sin(frequency * static_cast<float>(i)));
+    model.graph().set_constant(model.graph().find(name), Tensor::from({1, 12, 3}, before[name]));
+  }
+  EXPECT_TRUE(run_pass("share-weights", model, {{"values", "15"}}).changed);
+  for (const auto& [name, values] : before) {
+    const std::vector<float> after = model.graph().find(name).constant()->to_float();
+    ASSERT_EQ(after.size(), values.size());
+    for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(after[i], values[i], 0.2) << name;
+  }
+}
+
 TEST(ShareWeights, LeavesWeightsThatHaveFewValues) {
   expect_unchanged("share-weights", product("1.0, 2.0, 1.0, 2.0, 0.0, 0.0, 1.0, 3.0"),
                    "has 3 distinct values besides zero", {{"values", "3"}});

@@ -30,6 +30,25 @@ TEST(TieWeights, EqualWeightsBecomeOne) {
   EXPECT_FALSE(run_pass("tie-weights", model).changed);
 }
 
+TEST(TieWeights, BothWeightsOfRecurrentLayersAreTiedToTheirOwnTwins) {
+  Model model = parse_model(R"(
+    g (float[2,1,3] x) => (float[2,1,1,3] y, float[2,1,1,3] z)
+    <float[1,12,3] W = {1.0}, float[1,12,3] R = {1.0}, float[1,12,3] V = {1.0}, float[1,12,3] S = {1.0}> {
+      y = LSTM <hidden_size = 3> (x, W, R)
+      z = LSTM <hidden_size = 3> (x, V, S)
+    })");
+  for (const auto& [name, frequency] : {std::pair("W", 0.7F), std::pair("R", 0.4F), std::pair("V", 0.7F),
+                                        std::pair("S", 0.4F)}) {
+    std::vector<float> values;
+    for (int i = 1; i <= 36; ++i) values.push_back(std::sin(frequency * static_cast<float>(i)));
+    model.graph().set_constant(model.graph().find(name), Tensor::from({1, 12, 3}, values));
+  }
+  const Model before = model.clone();
+  EXPECT_TRUE(run_pass("tie-weights", model).changed);
+  EXPECT_EQ(model.graph().initializers(), (std::vector<std::string>{"W", "R"}));
+  expect_close(before, model, kExact);
+}
+
 TEST(TieWeights, ProjectionReadsTheEmbedding) {
   const char* before = R"(
     g (int64[2] ids) => (float[2,4] y)
