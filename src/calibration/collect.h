@@ -21,8 +21,10 @@ struct CollectOptions {
   Progress* progress = nullptr;
 };
 
-/// What is thrown for NaN or infinities in what the model computes.
-Error not_finite(const std::string& name, int64_t count, size_t sample, const Dataset& data);
+/// What is thrown for NaN or infinities in what the model computes. Names the weight or bias that
+/// holds some already, where one does.
+Error not_finite(const Model& model, const std::string& name, int64_t count, size_t sample,
+                 const Dataset& data);
 
 /// Counts the samples of each group of taps anew.
 class GroupProgress {

@@ -75,11 +75,11 @@ size_t step_for(std::span<Summed* const> group, size_t samples, const MomentBudg
 }
 
 /// One NaN would make every moment one.
-void require_finite(const std::string& name, const Tensor& value, size_t sample,
-                    const Dataset& data) {
+void require_finite(const Model& model, const std::string& name, const Tensor& value,
+                    size_t sample, const Dataset& data) {
   if (value.type() != DataType::kFloat) return;
   const int64_t odd = numerics::simd::min_max(value.as<float>()).non_finite;
-  if (odd > 0) throw not_finite(name, odd, sample, data);
+  if (odd > 0) throw not_finite(model, name, odd, sample, data);
 }
 
 /// Decides at the first sample of a group which rows of which samples are summed.
@@ -144,7 +144,7 @@ std::vector<std::string> collect_moments(
           seen(sample);
           for (size_t i = 0; i < group.size(); ++i) {
             if (values[i].count() == 0) continue;
-            require_finite(group[i], values[i], some.original(sample), data);
+            require_finite(model, group[i], values[i], some.original(sample), data);
             for (Summed* summed : readers.at(group[i])) add(*summed, values[i]);
           }
         });

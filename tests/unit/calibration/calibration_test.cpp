@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <tuple>
 
 #include "tests/support/memory_dataset.h"
@@ -117,6 +118,34 @@ g (float[1] x) => (float[1] y) { a = Neg(x)
     EXPECT_THAT(error.message(), ::testing::HasSubstr("sample 1"));
   }
   EXPECT_FALSE(service->range(model, "a", {}));
+}
+
+TEST(Calibration, NaNOfAWeightNamesTheWeight) {
+  const auto data = std::make_shared<test::MemoryDataset>(
+      std::vector<Feeds>{{{"x", Tensor::from<float>({1, 2}, std::vector<float>{1, 2})}}});
+  const auto service = make_calibration(make_onnx_runtime(), data, 1);
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[1,2] x) => (float[1,2] y) <float[2,2] v = {1, 2, 3, 4}, float[2,2] w = {1, 2, 3, 4}> {
+  a = MatMul(x, v)
+  b = MatMul(a, w)
+  y = MatMul(b, v) })");
+  const float odd = std::numeric_limits<float>::quiet_NaN();
+  model.graph().set_constant(model.graph().find("w"), Tensor::from({2, 2}, std::vector<float>{1, odd, 3, 4}));
+  const auto expect_name = [](const auto& work) {
+    try {
+      work();
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kModel);
+      EXPECT_THAT(error.message(), ::testing::HasSubstr("weight 'w' holds NaN"));
+      EXPECT_THAT(error.message(), ::testing::HasSubstr("value 'b'"));
+    }
+  };
+  const ObservedValue value[] = {{"b", -1}};
+  expect_name([&] { service->observe(model, value); });
+  expect_name([&] {
+    service->moments(model, find_layers(model), [](size_t, std::span<const LayerMoments>) {});
+  });
 }
 
 /// Counts the samples that are read of it.
