@@ -17,7 +17,7 @@ using ::testing::Ne;
 
 /// Two convolutions, pooling and two products. The first class wins on every sample, so that each
 /// gate holds and each step leaves its bytes in the file.
-void write_network(const std::filesystem::path& path, testing::Noise& numbers) {
+void write_network(const std::filesystem::path& path, test::Noise& numbers) {
   Model model = test::parse_model("g (float[N,2,10,10] x) => (float[N,6] y) { y = Identity(x) }");
   Graph& graph = model.graph();
   const auto weight = [&](const Shape& shape) {
@@ -47,7 +47,7 @@ void write_network(const std::filesystem::path& path, testing::Noise& numbers) {
 }
 
 /// [samples, 2, 10, 10] as .npy.
-void write_samples(const std::filesystem::path& path, int64_t samples, testing::Noise& numbers) {
+void write_samples(const std::filesystem::path& path, int64_t samples, test::Noise& numbers) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
                        std::to_string(samples) + ", 2, 10, 10), }";
   header.resize(117, ' ');
@@ -69,7 +69,7 @@ class Determinism : public testing::CliTest, public ::testing::WithParamInterfac
 };
 
 TEST_P(Determinism, OfARunWithData) {
-  testing::Noise numbers(5);
+  test::Noise numbers(5);
   write_network(path("m.onnx"), numbers);
   write_samples(path("calib.npy"), 120, numbers);
   const std::string first = compressed("1");

@@ -62,7 +62,7 @@ class Builder {
 
  private:
   Model model_;
-  testing::Noise noise_;
+  test::Noise noise_;
   int count_ = 0;
 };
 
@@ -113,13 +113,13 @@ g (float[1,3,40,40] x) => (float[1,4] y) { y = Identity(x) })");
 }
 
 std::shared_ptr<const Dataset> samples_for(const Model& model, size_t count, uint64_t seed) {
-  testing::Noise noise(seed);
+  test::Noise noise(seed);
   const ValueInfo input = model.graph().inputs()[0];
   std::vector<Feeds> samples;
   for (size_t i = 0; i < count; ++i) {
     if (input.type == DataType::kInt64) {
       std::vector<int64_t> ids(static_cast<size_t>(element_count(input.shape)));
-      for (int64_t& id : ids) id = noise.below(200);
+      for (int64_t& id : ids) id = static_cast<int64_t>(noise.below(200));
       samples.push_back({{"x", Tensor::from<int64_t>(input.shape, ids)}});
     } else {
       samples.push_back({{"x", noise.tensor(input.shape, 1)}});

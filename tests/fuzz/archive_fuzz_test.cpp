@@ -11,6 +11,7 @@
 
 #include "archive/archive.h"
 #include "support/hash.h"
+#include "tests/support/noise.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -20,30 +21,19 @@ namespace {
 namespace fs = std::filesystem;
 using Bytes = std::vector<uint8_t>;
 
-class Numbers {
- public:
-  explicit Numbers(uint64_t seed) : state_(seed) {}
-  uint64_t below(uint64_t limit) {
-    state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (state_ >> 24) % limit;
+/// Small, near a power of two, or anything.
+uint64_t odd_number(test::Noise& numbers) {
+  switch (numbers.below(4)) {
+    case 0:
+      return numbers.below(20);
+    case 1:
+      return (uint64_t{1} << numbers.below(64)) - numbers.below(2);
+    case 2:
+      return numbers.below(100000);
+    default:
+      return numbers.below(uint64_t{1} << 31) << numbers.below(34);
   }
-  /// Small, near a power of two, or anything.
-  uint64_t odd_number() {
-    switch (below(4)) {
-      case 0:
-        return below(20);
-      case 1:
-        return (uint64_t{1} << below(64)) - below(2);
-      case 2:
-        return below(100000);
-      default:
-        return below(~uint64_t{0});
-    }
-  }
-
- private:
-  uint64_t state_;
-};
+}
 
 std::vector<Bytes> corpus() {
   std::set<fs::path> paths;
@@ -110,7 +100,7 @@ struct Open {
 };
 
 /// One number of a directory becomes another one.
-void lie(Directory& directory, Numbers& numbers) {
+void lie(Directory& directory, test::Noise& numbers) {
   Part& part = directory.parts[numbers.below(directory.parts.size())];
   std::vector<uint64_t*> fields{&part.rest_member,  &part.rest_length,  &part.element_bytes,
                                 &part.row_length,   &part.source,       &part.layout.codes,
@@ -120,7 +110,7 @@ void lie(Directory& directory, Numbers& numbers) {
   }
   for (Stream& stream : part.streams) fields.push_back(&stream.length);
   for (Member& member : directory.members) fields.push_back(&member.size);
-  *fields[numbers.below(fields.size())] = numbers.odd_number();
+  *fields[numbers.below(fields.size())] = odd_number(numbers);
   if (numbers.below(4) == 0) part.layout.digits.per_word = static_cast<uint32_t>(numbers.below(70));
   if (numbers.below(8) == 0) part.kind = static_cast<PartKind>(numbers.below(5));
   if (!part.streams.empty() && numbers.below(8) == 0) {
@@ -140,7 +130,7 @@ TEST(ArchiveFuzz, TheCorpusIsSound) {
 }
 
 TEST(ArchiveFuzz, CutAndFlippedBytes) {
-  Numbers numbers(1);
+  test::Noise numbers(1);
   for (const Bytes& bytes : corpus()) {
     for (int i = 0; i < 1000; ++i) {
       Bytes mutated = bytes;
@@ -154,7 +144,7 @@ TEST(ArchiveFuzz, CutAndFlippedBytes) {
 }
 
 TEST(ArchiveFuzz, StreamsThatLieUnderRightChecksums) {
-  Numbers numbers(2);
+  test::Noise numbers(2);
   for (const Bytes& bytes : corpus()) {
     for (int i = 0; i < 300; ++i) {
       Open open(bytes);
@@ -170,7 +160,7 @@ TEST(ArchiveFuzz, StreamsThatLieUnderRightChecksums) {
 }
 
 TEST(ArchiveFuzz, DirectoriesThatLieUnderRightChecksums) {
-  Numbers numbers(3);
+  test::Noise numbers(3);
   for (const Bytes& bytes : corpus()) {
     for (int i = 0; i < 1000; ++i) {
       Open open(bytes);

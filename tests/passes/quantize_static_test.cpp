@@ -12,6 +12,7 @@
 #include "opset/service.h"
 #include "pass/manager.h"
 #include "tests/support/memory_dataset.h"
+#include "tests/support/noise.h"
 #include "tests/support/pass_test.h"
 
 namespace mcompress::test {
@@ -20,28 +21,6 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-/// A small generator, so that weights look like weights and every run sees the same ones.
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed) {}
-  float next() {  // about normal
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-      sum += static_cast<float>(state_ >> 40) / static_cast<float>(1 << 24) - 0.5f;
-    }
-    return sum;
-  }
-  Tensor tensor(Shape shape, float scale) {
-    std::vector<float> values(static_cast<size_t>(element_count(shape)));
-    for (float& v : values) v = scale * next();
-    return Tensor::from<float>(std::move(shape), values);
-  }
-
- private:
-  uint64_t state_;
-};
 
 /// Two convolutions with Relu, a residual one, pooling by mean, a Gemm and a MatMul.
 Model small_network(int channels = 16) {

@@ -7,17 +7,20 @@
 
 #include "mcompress/tensor.h"
 
-namespace mcompress::testing {
+namespace mcompress::test {
 
-/// Numbers that are the same everywhere, from a seed.
+/// Numbers that are the same everywhere, from a seed, unlike the standard library's distributions.
 class Noise {
  public:
   explicit Noise(uint64_t seed) : state_(seed) {}
+  uint64_t below(uint64_t limit) { return bits(31) % limit; }
+  double uniform() {  // -1 to 1
+    return static_cast<double>(bits(31)) / static_cast<double>(1 << 30) - 1;
+  }
   float next() {  // about normal
     float sum = 0;
     for (int i = 0; i < 4; ++i) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      sum += static_cast<float>(state_ >> 40) / static_cast<float>(1 << 24) - 0.5F;
+      sum += static_cast<float>(bits(24)) / static_cast<float>(1 << 24) - 0.5F;
     }
     return 1.7F * sum;
   }
@@ -26,13 +29,13 @@ class Noise {
     for (float& v : values) v = scale * next();
     return Tensor::from<float>(std::move(shape), values);
   }
-  int64_t below(int64_t limit) {
-    next();
-    return static_cast<int64_t>((state_ >> 33) % static_cast<uint64_t>(limit));
-  }
 
  private:
+  uint64_t bits(int count) {  // the highest of the state: the lowest repeat soon
+    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
+    return state_ >> (64 - count);
+  }
   uint64_t state_;
 };
 
-}  // namespace mcompress::testing
+}  // namespace mcompress::test

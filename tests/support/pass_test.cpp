@@ -10,6 +10,8 @@
 #include "mcompress/pass.h"
 #include "opset/service.h"
 #include "pass/manager.h"
+#include "tests/support/memory_dataset.h"
+#include "tests/support/noise.h"
 
 namespace mcompress::test {
 namespace {
@@ -26,20 +28,7 @@ ConfigValue to_config(const Options& options) {
   return map;
 }
 
-/// Small and the same everywhere, unlike the distributions of the standard library.
-class Numbers {
- public:
-  explicit Numbers(uint64_t seed) : state_(seed * 2654435769U + 1) {}
-  double next() {
-    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<double>(state_ >> 33) / static_cast<double>(uint64_t{1} << 31);
-  }
-
- private:
-  uint64_t state_;
-};
-
-Tensor random_tensor(const ValueInfo& input, Numbers& numbers) {
+Tensor random_tensor(const ValueInfo& input, Noise& numbers) {
   Shape shape = input.shape;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] < 0) shape[i] = i == 0 ? 2 : 3;
@@ -47,28 +36,13 @@ Tensor random_tensor(const ValueInfo& input, Numbers& numbers) {
   std::vector<float> values(static_cast<size_t>(element_count(shape)));
   const bool real = is_floating(input.type);
   for (float& v : values) {
-    const double u = numbers.next();
+    const double u = (numbers.uniform() + 1) / 2;
     v = static_cast<float>(input.type == DataType::kBool ? 1.0
                            : real                        ? 6.0 * u - 3.0
                                                          : std::floor(4.0 * u));
   }
   return Tensor::from(shape, values).cast(input.type);
 }
-
-class RandomDataset final : public Dataset {
- public:
-  explicit RandomDataset(std::vector<Feeds> samples) : samples_(std::move(samples)) {}
-  size_t size() const override { return samples_.size(); }
-  Feeds feeds(size_t first, size_t) const override { return samples_.at(first); }
-  bool batchable() const override { return false; }
-  std::optional<Tensor> labels(size_t, size_t) const override { return std::nullopt; }
-  bool has_labels() const override { return false; }
-  std::string description() const override { return "random"; }
-  std::string fingerprint() const override { return "random"; }
-
- private:
-  std::vector<Feeds> samples_;
-};
 
 PassContext::Services basic_services(int threads) {
   PassContext::Services services;
@@ -93,7 +67,7 @@ PassContext make_data_context(const Model& model, int threads, size_t samples) {
   PassContext::Services services = basic_services(threads);
   if (!feeds.empty()) services.sample = feeds[0];
   services.calibration = make_calibration(
-      services.runtime, std::make_shared<RandomDataset>(std::move(feeds)), threads);
+      services.runtime, std::make_shared<MemoryDataset>(std::move(feeds)), threads);
   return PassContext(std::move(services));
 }
 
@@ -151,7 +125,7 @@ Feeds random_feeds(const Model& model, uint64_t seed) {
   SessionOptions options;
   options.prepack = false;
   const auto session = runtime()->open(model, options);
-  Numbers numbers(seed);
+  Noise numbers(seed * 2654435769U + 1);
   Feeds feeds;
   for (const ValueInfo& input : session->inputs()) {
     feeds.push_back({input.name, random_tensor(input, numbers)});

@@ -17,34 +17,13 @@
 #include "mcompress/dataset.h"
 #include "opset/service.h"
 #include "tests/support/memory_dataset.h"
+#include "tests/support/noise.h"
 #include "tests/support/pass_test.h"
 
 namespace mcompress::test {
 namespace {
 
 constexpr size_t kSamples = 200;
-
-/// Values about as normal ones, the same in every run.
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed) {}
-  Tensor tensor(Shape shape, float scale) {
-    std::vector<float> values(static_cast<size_t>(element_count(shape)));
-    for (float& v : values) v = scale * next();
-    return Tensor::from<float>(std::move(shape), values);
-  }
-
- private:
-  float next() {
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      sum += static_cast<float>(state_ >> 40) / static_cast<float>(1 << 24) - 0.5F;
-    }
-    return sum;
-  }
-  uint64_t state_;
-};
 
 /// One layer between Q and DQ, or a product whose output is float.
 Model one_layer(const std::string& kind) {

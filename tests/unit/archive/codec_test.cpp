@@ -9,27 +9,14 @@
 #include "archive/symbol_model.h"
 #include "mcompress/error.h"
 #include "support/hash.h"
+#include "tests/support/noise.h"
 
 namespace mcompress::archive {
 namespace {
 
-/// The same numbers everywhere, unlike the standard library's distributions.
-class Numbers {
- public:
-  explicit Numbers(uint64_t seed) : state_(seed) {}
-  uint32_t next() {
-    state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
-    return static_cast<uint32_t>(state_ >> 33);
-  }
-  uint32_t below(uint32_t limit) { return next() % limit; }
-
- private:
-  uint64_t state_;
-};
-
 /// Pruned at random, `density` in 1/1000, values of unequal frequency.
 std::vector<uint16_t> sparse_symbols(size_t count, uint32_t density, uint32_t alphabet) {
-  Numbers numbers(count + density);
+  test::Noise numbers(count + density);
   std::vector<uint16_t> symbols(count);
   for (auto& symbol : symbols) {
     if (numbers.below(1000) >= density) continue;
@@ -93,7 +80,7 @@ TEST(SymbolModel, RandomPositionsCostTheirEntropy) {
 }
 
 TEST(SymbolModel, RowsAndColumnsThatDifferCostLess) {
-  Numbers numbers(3);
+  test::Noise numbers(3);
   std::vector<uint16_t> symbols(200000);
   for (size_t i = 0; i < symbols.size(); ++i) {
     const uint32_t density = (i % 400) % 20 == 0 ? 600 : 30;
@@ -112,7 +99,7 @@ TEST(SymbolModel, Golden) {
   EXPECT_EQ(hash(encode_symbols(symbols, {symbols.size(), 16, 250})),
             "0a7ed13b615e1f8b17af636c204763e9");
   std::vector<uint8_t> bytes;
-  Numbers numbers(1);
+  test::Noise numbers(1);
   for (int i = 0; i < 20000; ++i) {
     bytes.push_back(static_cast<uint8_t>(numbers.below(16) * numbers.below(16)));
   }
@@ -149,7 +136,7 @@ TEST(Codec, EveryCoderIsChosenSomewhere) {
   EXPECT_EQ(encode_bytes(as_bytes(text), {}).coder, Coder::kZstd);
   expect_coded(as_bytes(text), {});
 
-  Numbers numbers(5);
+  test::Noise numbers(5);
   std::string random, skewed, rows;
   for (int i = 0; i < 100000; ++i) {
     random.push_back(static_cast<char>(numbers.below(256)));

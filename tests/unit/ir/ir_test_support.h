@@ -20,6 +20,11 @@ inline onnx::ModelProto proto_from_text(const std::string& text) {
   return proto;
 }
 
+/// The same of the text of a graph alone.
+inline onnx::ModelProto proto_from_graph(const std::string& graph, int opset) {
+  return proto_from_text("<ir_version: 7, opset_import: [\"\" : " + std::to_string(opset) + "]>\n" + graph);
+}
+
 inline Model model_from_text(const std::string& text) {
   return Model::parse(proto_from_text(text).SerializeAsString());
 }

@@ -4,21 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "mcompress/error.h"
+#include "tests/unit/numerics/random_values.h"
 
 namespace mcompress::numerics {
 namespace {
-
-std::vector<float> random_weights(int64_t count, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.01F, 0.1F);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 /// Sum of the errors of each channel, in steps; checks that each error is below one step.
 std::vector<double> error_sums(const std::vector<float>& weights, ChannelLayout layout,
@@ -40,7 +32,7 @@ TEST(BalancedRounding, ErrorsOfAChannelAddUpToLessThanHalfAStep) {
   for (const ChannelLayout layout : {ChannelLayout{1, 5, 300}, ChannelLayout{257, 37, 1},
                                      ChannelLayout{3, 4, 50}, ChannelLayout{1, 1, 999}}) {
     for (const bool symmetric : {true, false}) {
-      const auto weights = random_weights(layout.size(), 3);
+      const auto weights = normal_values(layout.size(), 0.1F, 3, 0.01F);
       WeightQuantOptions options;
       options.symmetric = symmetric;
       if (!symmetric) options.range = {0, 15};
@@ -57,7 +49,7 @@ TEST(BalancedRounding, ErrorsOfAChannelAddUpToLessThanHalfAStep) {
 TEST(BalancedRounding, ColumnsAreTreatedAsRowsAre) {
   const int64_t rows = 777, columns = 131;
   for (const IntRange range : {IntRange{-127, 127}, IntRange{-1, 1}}) {
-    auto weights = random_weights(rows * columns, 5);
+    auto weights = normal_values(rows * columns, 0.1F, 5, 0.01F);
     // Of one column all weights lean the same way, and few of them are near a half.
     for (size_t r = 0; r < 777; ++r) weights[r * 131 + 7] = 0.01F * static_cast<float>(r % 5 + 1);
     weights[7] = 0.9F;
@@ -100,7 +92,7 @@ TEST(BalancedRounding, InOneGoAsInTwo) {
                                      ChannelLayout{1, 5, 300}, ChannelLayout{1, 1, 999}}) {
     for (const bool symmetric : {true, false}) {
       for (const ClipSearch clip : {ClipSearch::kNone, ClipSearch::kMse}) {
-        const auto weights = random_weights(layout.size(), 11);
+        const auto weights = normal_values(layout.size(), 0.1F, 11, 0.01F);
         WeightQuantOptions options{.symmetric = symmetric, .clip = clip};
         if (!symmetric) options.range = {0, 15};
         QuantizedWeights two = quantize_weights(weights, layout, options);
@@ -113,7 +105,7 @@ TEST(BalancedRounding, InOneGoAsInTwo) {
       }
     }
   }
-  auto weights = random_weights(700, 3);
+  auto weights = normal_values(700, 0.1F, 3, 0.01F);
   weights[333] = std::nanf("");
   std::vector<int8_t> codes(weights.size());
   EXPECT_THROW(quantize_balanced(weights, {10, 70, 1}, {}, codes), Error);

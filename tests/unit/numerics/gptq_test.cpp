@@ -12,17 +12,10 @@
 #include "numerics/moments.h"
 #include "numerics/weight_quantize.h"
 #include "support/parallel_for.h"
+#include "tests/unit/numerics/random_values.h"
 
 namespace mcompress::numerics {
 namespace {
-
-std::vector<float> random_weights(int64_t count, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.0F, 0.1F);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 // Inputs that share a common part and differ in size, as activations do.
 std::vector<double> correlated_gram(int64_t inputs, uint32_t seed) {
@@ -53,7 +46,7 @@ struct Problem {
   LayerProblem layer;
 
   Problem(int64_t inputs, int64_t outputs, std::vector<double> moments, uint32_t seed)
-      : weights(random_weights(inputs * outputs, seed)), gram(std::move(moments)) {
+      : weights(normal_values(inputs * outputs, 0.1F, seed)), gram(std::move(moments)) {
     layer = {weights, inputs, outputs, gram};
   }
 };

@@ -4,25 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "numerics/linear_algebra.h"
+#include "tests/unit/numerics/random_values.h"
 
 namespace mcompress::numerics {
 namespace {
 
-std::vector<float> random_values(int64_t count, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(engine);
-  return values;
-}
-
 // Columns of falling size, mixed by a dense matrix: correlated and ill-conditioned.
 std::vector<float> correlated_rows(int64_t rows, int64_t columns, uint32_t seed) {
-  std::vector<float> x = random_values(rows * columns, seed);
+  std::vector<float> x = normal_values(rows * columns, 1.0F, seed);
   for (int64_t r = 0; r < rows; ++r) {
     float carried = 0;
     for (int64_t c = 0; c < columns; ++c) {
@@ -69,7 +61,7 @@ const std::vector<std::pair<int64_t, int64_t>> kShapes = {{30, 12}, {12, 30}, {1
 
 TEST(LowRank, ErrorIsTheTailOfTheSpectrum) {
   for (const auto& [rows, columns] : kShapes) {
-    const std::vector<float> weights = random_values(rows * columns, 1);
+    const std::vector<float> weights = normal_values(rows * columns, 1.0F, 1);
     const LowRank svd(weights, rows, columns);
     ASSERT_EQ(svd.singular_values().size(), static_cast<size_t>(std::min(rows, columns)));
     const double all = tail(svd.singular_values(), 0);
@@ -87,8 +79,8 @@ TEST(LowRank, RecoversAnExactRank) {
   constexpr int64_t kColumns = 25;
   LowRankFactors exact;
   exact.rank = 4;
-  exact.left = random_values(kRows * 4, 2);
-  exact.right = random_values(4 * kColumns, 3);
+  exact.left = normal_values(kRows * 4, 1.0F, 2);
+  exact.right = normal_values(4 * kColumns, 1.0F, 3);
   const std::vector<float> weights = to_float(product(exact, kRows, kColumns));
   const LowRank svd(weights, kRows, kColumns);
   EXPECT_LT(svd.singular_values()[4], 1e-5 * svd.singular_values()[0]);
@@ -98,7 +90,7 @@ TEST(LowRank, RecoversAnExactRank) {
 }
 
 TEST(LowRank, FactorsAreBalanced) {
-  const std::vector<float> weights = random_values(30 * 12, 4);
+  const std::vector<float> weights = normal_values(30 * 12, 1.0F, 4);
   const LowRankFactors factors = LowRank(weights, 30, 12).factors(5);
   for (size_t i = 0; i < 5; ++i) {
     double left = 0;
@@ -111,7 +103,7 @@ TEST(LowRank, FactorsAreBalanced) {
 
 TEST(LowRank, WhitenedIsExactlyTheLossOnTheData) {
   for (const auto& [rows, columns] : kShapes) {
-    const std::vector<float> weights = random_values(rows * columns, 5);
+    const std::vector<float> weights = normal_values(rows * columns, 1.0F, 5);
     const std::vector<float> x = correlated_rows(200, rows, 6);
     std::vector<double> gram(static_cast<size_t>(rows * rows), 0.0);
     accumulate_gram(x, 200, rows, gram);
@@ -132,9 +124,9 @@ TEST(LowRank, WhitenedIsExactlyTheLossOnTheData) {
 
 TEST(LowRank, WhitenedSurvivesUnusedInputs) {
   for (const auto& [rows, columns] : kShapes) {
-    const std::vector<float> weights = random_values(rows * columns, 7);
+    const std::vector<float> weights = normal_values(rows * columns, 1.0F, 7);
     std::vector<double> gram(static_cast<size_t>(rows * rows), 0.0);
-    accumulate_gram(random_values(rows * 2, 8), 2, rows, gram);
+    accumulate_gram(normal_values(rows * 2, 1.0F, 8), 2, rows, gram);
     symmetrize(gram, rows);
     for (const float value : LowRank(weights, rows, columns, gram).factors(3).left) {
       EXPECT_TRUE(std::isfinite(value));

@@ -4,19 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
+
+#include "tests/unit/numerics/random_values.h"
 
 namespace mcompress::numerics {
 namespace {
-
-std::vector<float> normal_values(size_t count, float sigma, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.0F, sigma);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 TEST(Quantize, RangesOfAllWidths) {
   const auto expect = [](IntRange range, int32_t min, int32_t max) {

@@ -5,21 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "mcompress/error.h"
+#include "tests/unit/numerics/random_values.h"
 
 namespace mcompress::numerics {
 namespace {
-
-std::vector<float> random_weights(size_t count, float sigma, uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal(0.0F, sigma);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 int64_t pruned(const Mask& mask) { return std::count(mask.begin(), mask.end(), uint8_t{0}); }
 
@@ -36,7 +28,7 @@ TEST(Sparsity, CountsAreExactWithTiesBrokenByIndex) {
 
 TEST(Sparsity, PrunesTheSmallest) {
   for (const double sparsity : {0.0, 0.1, 0.5, 0.9, 0.99, 1.0}) {
-    std::vector<float> weights = random_weights(10007, 1.0F, 1);
+    std::vector<float> weights = normal_values(10007, 1.0F, 1);
     const std::vector<float> scores = magnitude_scores(weights);
     const ScoredLayer layer{scores};
     const int64_t wanted = prune_count(10007, sparsity);
@@ -54,8 +46,8 @@ TEST(Sparsity, PrunesTheSmallest) {
 }
 
 TEST(Sparsity, GlobalThresholdObeysCapsAndKeepsOutputs) {
-  const std::vector<float> large = magnitude_scores(random_weights(4000, 1.0F, 2));
-  std::vector<float> small = magnitude_scores(random_weights(1000, 0.001F, 3));
+  const std::vector<float> large = magnitude_scores(normal_values(4000, 1.0F, 2));
+  std::vector<float> small = magnitude_scores(normal_values(1000, 0.001F, 3));
   const ReductionLayout layout = ReductionLayout::matrix(50, 20);
   for (size_t k = 0; k < 50; ++k) small[k * 20 + 7] = 0.0F;  // an output that is dead already
 
@@ -79,7 +71,7 @@ TEST(Sparsity, GlobalThresholdObeysCapsAndKeepsOutputs) {
 }
 
 TEST(Sparsity, LampIsTheDefinition) {
-  std::vector<float> weights = random_weights(300, 1.0F, 4);
+  std::vector<float> weights = normal_values(300, 1.0F, 4);
   weights[3] = weights[5];
   weights[9] = 0.0F;
   const std::vector<float> scores = lamp_scores(weights);
@@ -95,8 +87,8 @@ TEST(Sparsity, LampIsTheDefinition) {
 }
 
 TEST(Sparsity, LampBalancesLayersOfDifferentScale) {
-  const std::vector<float> large = random_weights(3000, 1.0F, 5);
-  const std::vector<float> small = random_weights(3000, 0.01F, 6);
+  const std::vector<float> large = normal_values(3000, 1.0F, 5);
+  const std::vector<float> small = normal_values(3000, 0.01F, 6);
   const std::vector<float> a = lamp_scores(large);
   const std::vector<float> b = lamp_scores(small);
   const std::vector<ScoredLayer> layers = {{a}, {b}};
@@ -106,7 +98,7 @@ TEST(Sparsity, LampBalancesLayersOfDifferentScale) {
 
 TEST(Sparsity, NOfMHoldsInEveryGroup) {
   const ReductionLayout layout = ReductionLayout::conv(5, 10, 9);
-  const std::vector<float> scores = magnitude_scores(random_weights(5 * 10 * 9, 1.0F, 7));
+  const std::vector<float> scores = magnitude_scores(normal_values(5 * 10 * 9, 1.0F, 7));
   const Mask mask = n_of_m_mask(scores, layout, 2, 4);
   for (int64_t output = 0; output < 5; ++output) {
     for (int64_t tap = 0; tap < 9; ++tap) {
@@ -135,7 +127,7 @@ TEST(Sparsity, NOfMHoldsInEveryGroup) {
 }
 
 TEST(Sparsity, BlocksGoAsAWhole) {
-  const std::vector<float> scores = magnitude_scores(random_weights(10 * 7, 1.0F, 8));
+  const std::vector<float> scores = magnitude_scores(normal_values(10 * 7, 1.0F, 8));
   EXPECT_EQ(block_count(10, 7, 4, 2), 12);
   const Mask mask = block_mask(scores, 10, 7, 4, 2, 5);
   int64_t gone = 0;

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <onnx/defs/parser.h>
-#include <onnx/onnx_pb.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +12,7 @@
 
 #include "mcompress/runtime_service.h"
 #include "opset/raise.h"
+#include "tests/unit/ir/ir_test_support.h"
 
 namespace mcompress::test {
 
@@ -24,13 +23,7 @@ inline std::shared_ptr<RuntimeService> runtime() {
 
 /// A model in ONNX text form: graph text, with the header made from `opset`.
 inline Model text_model(int opset, const std::string& graph) {
-  const std::string text =
-      "<ir_version: 7, opset_import: [\"\" : " + std::to_string(opset) + "]>\n" + graph;
-  onnx::ModelProto proto;
-  onnx::OnnxParser parser(text.c_str());
-  const auto status = parser.Parse(proto);
-  if (!status.IsOK()) throw Error(ErrorCode::kBug, status.ErrorMessage());
-  return Model::parse(proto.SerializeAsString());
+  return Model::parse(proto_from_graph(graph, opset).SerializeAsString());
 }
 
 /// Distinct values of both signs; unknown dimensions are 2.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <onnx/defs/parser.h>
-#include <onnx/onnx_pb.h>
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "mcompress/runtime_service.h"
+#include "tests/unit/ir/ir_test_support.h"
 
 namespace mcompress::test {
 
@@ -18,13 +16,7 @@ inline std::shared_ptr<RuntimeService> runtime() {
 }
 
 inline onnx::ModelProto text_proto(const std::string& graph, int opset = 13) {
-  const std::string text =
-      "<ir_version: 7, opset_import: [\"\" : " + std::to_string(opset) + "]>\n" + graph;
-  onnx::ModelProto proto;
-  onnx::OnnxParser parser(text.c_str());
-  const auto status = parser.Parse(proto);
-  if (!status.IsOK()) throw Error(ErrorCode::kBug, status.ErrorMessage());
-  return proto;
+  return proto_from_graph(graph, opset);
 }
 
 inline Model text_model(const std::string& graph, int opset = 13) {
