@@ -23,7 +23,7 @@ struct Summed {
 };
 
 size_t bytes_of(const LayerRows& rows) {
-  return static_cast<size_t>(rows.groups() * rows.columns() * rows.columns()) * sizeof(double);
+  return static_cast<size_t>(rows.groups() * rows.columns() * rows.columns()) * sizeof(float) / 2;
 }
 
 void find_distance(Summed& summed, const Tensor& value, size_t samples,

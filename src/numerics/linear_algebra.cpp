@@ -188,16 +188,30 @@ std::string_view blas_kernels() {
 #endif
 }
 
-void accumulate_gram(std::span<const float> x, int64_t rows, int64_t columns,
-                     std::span<double> gram) {
-  simd::GramPanels panels;
+namespace {
+
+template <class T>
+void add_gram(std::span<const float> x, int64_t rows, int64_t columns, T* gram) {
+  simd::GramPanels<T> panels;
   for (int64_t first = 0; first < rows; first += simd::kGramBlockRows) {
     const int64_t height = std::min(simd::kGramBlockRows, rows - first);
     simd::pack_gram_panels(x.data() + first * columns, height, columns, panels);
     parallel_for(0, panels.count(), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) simd::add_gram_rows(panels, p, gram.data());
+      for (int64_t p = begin; p < end; ++p) simd::add_gram_rows(panels, p, gram);
     });
   }
+}
+
+}  // namespace
+
+void accumulate_gram(std::span<const float> x, int64_t rows, int64_t columns,
+                     std::span<double> gram) {
+  add_gram(x, rows, columns, gram.data());
+}
+
+void accumulate_packed_gram(std::span<const float> x, int64_t rows, int64_t columns,
+                            std::span<float> packed) {
+  add_gram(x, rows, columns, packed.data());
 }
 
 void symmetrize(std::span<double> matrix, int64_t n) {

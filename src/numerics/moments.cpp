@@ -124,11 +124,13 @@ class RowBuilder {
 }  // namespace
 
 InputMoments::InputMoments(int64_t inputs)
-    : inputs_(inputs), gram_(to_size(inputs * inputs), 0.0), sums_(to_size(inputs), 0.0) {}
+    : inputs_(inputs),
+      gram_(to_size(inputs * (inputs + 1) / 2), 0.0F),
+      sums_(to_size(inputs), 0.0) {}
 
 void InputMoments::add(std::span<const float> rows) {
   const int64_t count = static_cast<int64_t>(rows.size()) / inputs_;
-  accumulate_gram(rows, count, inputs_, gram_);
+  accumulate_packed_gram(rows, count, inputs_, gram_);
   for (int64_t row = 0; row < count; ++row) {
     for (int64_t i = 0; i < inputs_; ++i) sums_[to_size(i)] += rows[to_size(row * inputs_ + i)];
   }
@@ -144,9 +146,13 @@ void InputMoments::merge(const InputMoments& other) {
 std::vector<double> InputMoments::gram() const& { return InputMoments(*this).take_gram(); }
 
 std::vector<double> InputMoments::take_gram() {
-  std::vector<double> gram = std::exchange(gram_, {});
+  const std::vector<float> packed = std::exchange(gram_, {});
   const double scale = rows_ > 0 ? 1.0 / static_cast<double>(rows_) : 0.0;
-  for (double& value : gram) value *= scale;
+  std::vector<double> gram(to_size(inputs_ * inputs_));
+  const float* value = packed.data();
+  for (int64_t i = 0; i < inputs_; ++i) {
+    for (int64_t j = 0; j <= i; ++j) gram[to_size(i * inputs_ + j)] = scale * *value++;
+  }
   symmetrize(gram, inputs_);
   return gram;
 }
@@ -162,7 +168,7 @@ std::vector<double> InputMoments::mean_square() const {
   std::vector<double> squares(to_size(inputs_));
   const double scale = rows_ > 0 ? 1.0 / static_cast<double>(rows_) : 0.0;
   for (int64_t i = 0; i < inputs_; ++i)
-    squares[to_size(i)] = gram_[to_size(i * (inputs_ + 1))] * scale;
+    squares[to_size(i)] = scale * gram_[to_size(i * (i + 3) / 2)];
   return squares;
 }
 

@@ -7,8 +7,8 @@
 
 namespace mcompress::numerics {
 
-/// Second moments X^T X and sums of the input rows of a layer, over any number of batches, in
-/// double. `inputs` columns; memory inputs^2 * 8 bytes.
+/// Second moments X^T X (in float, to about 1e-6 of their size) and sums (in double) of the input
+/// rows of a layer, over any number of batches. `inputs` columns; memory inputs^2 * 2 bytes.
 class InputMoments {
  public:
   explicit InputMoments(int64_t inputs);
@@ -31,7 +31,7 @@ class InputMoments {
  private:
   int64_t inputs_;
   int64_t rows_ = 0;
-  std::vector<double> gram_;  // lower triangle
+  std::vector<float> gram_;  // the lower triangle, row after row
   std::vector<double> sums_;
 };
 

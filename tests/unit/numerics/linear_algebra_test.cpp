@@ -47,6 +47,21 @@ TEST(LinearAlgebra, GramIsXTransposedX) {
   }
 }
 
+TEST(LinearAlgebra, PackedGramIsItsLowerTriangleInFloat) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{7, 5}, {1100, 300}, {1, 9}}) {
+    const std::vector<float> x = to_float(random_matrix(static_cast<size_t>(rows * columns), 1));
+    std::vector<double> gram(static_cast<size_t>(columns * columns), 0.0);
+    std::vector<float> packed(static_cast<size_t>(columns * (columns + 1) / 2), 0.0F);
+    accumulate_gram(x, rows, columns, gram);
+    accumulate_packed_gram(x, rows, columns, packed);
+    size_t next = 0;
+    for (int64_t i = 0; i < columns; ++i) {
+      const double size = 1e-6 * (1 + at(gram, columns, i, i));
+      for (int64_t j = 0; j <= i; ++j) ASSERT_NEAR(packed[next++], at(gram, columns, i, j), size);
+    }
+  }
+}
+
 TEST(LinearAlgebra, ProductsAreProducts) {
   constexpr int64_t kM = 300;
   constexpr int64_t kK = 17;
