@@ -14,6 +14,8 @@ namespace {
 
 constexpr int64_t kBlock = 128;
 constexpr int64_t kColumnsPerTask = 128;
+/// Outputs that are worked on together: what is kept of them, in double, does not grow with the layer.
+constexpr int64_t kSlab = 512;
 constexpr int kDampingAttempts = 8;
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
@@ -62,19 +64,22 @@ Elimination prepare(const LayerProblem& layer, const SolverOptions& options) {
   return result;
 }
 
-// The weights as they change, rows in the order of elimination.
+// The weights of `count` outputs from `begin` on as they change, rows in the order of elimination.
 class Workspace {
  public:
-  Workspace(const LayerProblem& layer, const Elimination& elimination)
-      : layer_(layer), elimination_(elimination), w_(layer.weights.size()) {
+  Workspace(const LayerProblem& layer, const Elimination& elimination, int64_t begin,
+            int64_t count)
+      : layer_(layer), elimination_(elimination), outputs_(count), w_(to_size(layer.inputs * count)) {
     for (int64_t i = 0; i < layer.inputs; ++i) {
-      const float* row = layer.weights.data() + input(i) * layer.outputs;
-      std::copy(row, row + layer.outputs, w_.begin() + static_cast<ptrdiff_t>(i * layer.outputs));
+      const float* row = layer.weights.data() + input(i) * layer.outputs + begin;
+      std::copy(row, row + count, this->row(i));
     }
   }
+  Workspace(const LayerProblem& layer, const Elimination& elimination)
+      : Workspace(layer, elimination, 0, layer.outputs) {}
 
   int64_t input(int64_t i) const { return elimination_.order[to_size(i)]; }
-  double* row(int64_t i) { return w_.data() + i * layer_.outputs; }
+  double* row(int64_t i) { return w_.data() + i * outputs_; }
   double factor(int64_t i, int64_t j) const {
     return elimination_.factor[to_size(i * layer_.inputs + j)];
   }
@@ -84,12 +89,11 @@ class Workspace {
   // ones. All later rows take up the error.
   template <class BeforeBlock, class Fix>
   void run(BeforeBlock before_block, Fix fix) {
-    const int64_t outputs = layer_.outputs;
-    std::vector<double> errors(to_size(kBlock * outputs));
+    std::vector<double> errors(to_size(kBlock * outputs_));
     for (int64_t begin = 0; begin < layer_.inputs; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, layer_.inputs);
       before_block(begin, end);
-      parallel_for(0, outputs, kColumnsPerTask, [&](int64_t first, int64_t last) {
+      parallel_for(0, outputs_, kColumnsPerTask, [&](int64_t first, int64_t last) {
         run_columns(begin, end, first, last, errors, fix);
       });
       const int64_t rest = layer_.inputs - end;
@@ -97,8 +101,8 @@ class Workspace {
       const std::span<const double> coupling(
           &elimination_.factor[to_size(begin * layer_.inputs + end)],
           to_size((end - begin - 1) * layer_.inputs + rest));
-      subtract_product(coupling, layer_.inputs, errors, rest, end - begin, outputs,
-                       {row(end), to_size(rest * outputs)});
+      subtract_product(coupling, layer_.inputs, errors, rest, end - begin, outputs_,
+                       {row(end), to_size(rest * outputs_)});
     }
   }
 
@@ -111,7 +115,7 @@ class Workspace {
       double* w = row(i);
       std::copy(w + first, w + last, before.begin());
       fix(i, first, last, w);
-      double* error = errors.data() + (i - begin) * layer_.outputs;
+      double* error = errors.data() + (i - begin) * outputs_;
       for (int64_t j = first; j < last; ++j) {
         error[j] = (before[to_size(j - first)] - w[j]) / factor(i, i);
       }
@@ -125,6 +129,7 @@ class Workspace {
 
   const LayerProblem& layer_;
   const Elimination& elimination_;
+  int64_t outputs_;
   std::vector<double> w_;
 };
 
@@ -162,14 +167,16 @@ class PairedRounding {
     }
   }
 
-  int32_t round(int64_t position, int64_t input, int64_t output, double value,
+  // The code of output `column` of a slab, in `work`, that begins with output `first`.
+  int32_t round(int64_t position, int64_t input, int64_t first, int64_t column, double value,
                 Workspace& work) const {
+    const int64_t output = first + column;
     int32_t code = grid_.nearest(value, input, output, layer_, values_);
     if (grid_.partners.empty()) return code;
     for (const int64_t partner : grid_.partners[to_size(input)]) {
       if (partner < 0 || position_[to_size(partner)] < position) continue;
       const double scale = grid_.params(partner, output, layer_).scale;
-      const double other = work.row(position_[to_size(partner)])[output] / scale;
+      const double other = work.row(position_[to_size(partner)])[column] / scale;
       code = leave_room(code, other, energy(input), energy(partner));
     }
     return code;
@@ -194,18 +201,20 @@ GptqResult round_on(const LayerProblem& layer, const QuantGrid& grid,
   }
   // Codes not fixed yet are 0, which no pair minds.
   result.values.assign(layer.weights.size(), 0);
-  Workspace work(layer, elimination);
   const PairedRounding rounding(layer, grid, elimination, result.values);
-  const auto nothing = [](int64_t, int64_t) {};
-  const auto fix = [&](int64_t i, int64_t first, int64_t last, double* row) {
-    const int64_t input = work.input(i);
-    for (int64_t j = first; j < last; ++j) {
-      const int32_t stored = rounding.round(i, input, j, row[j], work);
-      result.values[to_size(input * layer.outputs + j)] = static_cast<int8_t>(stored);
-      row[j] = dequantize_value(stored, grid.params(input, j, layer));
-    }
-  };
-  work.run(nothing, fix);
+  for (int64_t slab = 0; slab < layer.outputs; slab += kSlab) {
+    Workspace work(layer, elimination, slab, std::min(kSlab, layer.outputs - slab));
+    const auto nothing = [](int64_t, int64_t) {};
+    const auto fix = [&](int64_t i, int64_t first, int64_t last, double* row) {
+      const int64_t input = work.input(i);
+      for (int64_t j = first; j < last; ++j) {
+        const int32_t stored = rounding.round(i, input, slab, j, row[j], work);
+        result.values[to_size(input * layer.outputs + slab + j)] = static_cast<int8_t>(stored);
+        row[j] = dequantize_value(stored, grid.params(input, slab + j, layer));
+      }
+    };
+    work.run(nothing, fix);
+  }
   return result;
 }
 
