@@ -2,6 +2,7 @@
 #include "forms/content.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -11,12 +12,16 @@ namespace {
 /// Open addressing over bit patterns: several times faster than a node-based map on weights.
 class PatternTable {
  public:
-  PatternTable() : keys_(kSlots), codes_(kSlots, kEmpty) {}
+  /// `values`: how many are looked at. Twice as many slots as patterns that can be.
+  explicit PatternTable(size_t values)
+      : slot_bits_(static_cast<int>(std::bit_width(2 * std::min(values, kMaxCodes + 1)))),
+        keys_(size_t{1} << slot_bits_),
+        codes_(keys_.size(), kEmpty) {}
 
   /// Number of the pattern in order of first sight; -1 when it is one too many.
   int32_t insert(uint64_t pattern) {
-    size_t slot = static_cast<size_t>((pattern * 0x9E3779B97F4A7C15ULL) >> (64 - kSlotBits));
-    while (codes_[slot] != kEmpty && keys_[slot] != pattern) slot = (slot + 1) & (kSlots - 1);
+    auto slot = static_cast<size_t>((pattern * 0x9E3779B97F4A7C15ULL) >> (64 - slot_bits_));
+    while (codes_[slot] != kEmpty && keys_[slot] != pattern) slot = (slot + 1) & (keys_.size() - 1);
     if (codes_[slot] != kEmpty) return codes_[slot];
     if (order_.size() == kMaxCodes) return -1;
     keys_[slot] = pattern;
@@ -27,9 +32,8 @@ class PatternTable {
   const std::vector<uint64_t>& order() const { return order_; }
 
  private:
-  static constexpr int kSlotBits = 18;
-  static constexpr size_t kSlots = size_t{1} << kSlotBits;
   static constexpr int32_t kEmpty = -1;
+  int slot_bits_;
   std::vector<uint64_t> keys_;
   std::vector<int32_t> codes_;
   std::vector<uint64_t> order_;
@@ -37,7 +41,7 @@ class PatternTable {
 
 template <class Word>
 void find_codes(std::span<const Word> values, Content& content) {
-  PatternTable table;
+  PatternTable table(values.size());
   auto codes = std::make_shared<std::vector<uint16_t>>(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const int32_t code = table.insert(values[i]);

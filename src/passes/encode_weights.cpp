@@ -131,6 +131,7 @@ class EncodeWeights : public Pass {
   bool run(Model& model, PassContext& context) override {
     limits_.opset = model.opset();
     unfolded_ = largest_ = 0;
+    plain_.clear();
     limits_.forms.clear();
     for (const std::string& name : forms_) limits_.forms.push_back(*forms::parse_form(name));
     bool changed = false;
@@ -217,6 +218,7 @@ class EncodeWeights : public Pass {
     for (const ValueRef& constant : select(model, context)) {
       const forms::Content content = forms::examine(*constant.constant());
       const auto then = choose(constant, content, raised);
+      if (!then) plain_.insert(key_of(constant));
       if (!then || then->encoding.chain.least_opset() < kSparseOpset) continue;
       const auto now = choose(constant, content, limits_);
       if (!now || then->bytes < now->bytes) {
@@ -251,7 +253,9 @@ class EncodeWeights : public Pass {
       share(constant, twin->second, plain, context);
       return true;
     }
-    const auto choice = choose(constant, forms::examine(value), limits_);
+    const auto choice = plain_.contains(key_of(constant))
+                            ? std::nullopt
+                            : choose(constant, forms::examine(value), limits_);
     if (!choice) {
       for (const Layer& layer : layers_of(constant)) {
         context.skipped(layer, fmt::format("no form saves {:g} % of {} bytes", min_gain_, plain));
@@ -307,6 +311,7 @@ class EncodeWeights : public Pass {
   forms::EncodingLimits limits_;
   int64_t unfolded_ = 0;   ///< elements of all chains
   uint64_t largest_ = 0;   ///< bytes of the largest tensor that one unfolds to
+  std::set<ValueKey> plain_;  ///< what no form saves, with forms of later opsets or without
   std::map<ValueKey, std::vector<Layer>> layers_;
   std::map<Graph*, forms::Emitter> emitters_;
   std::map<std::tuple<const Graph*, DataType, Shape, support::Hash128>, ValueRef> encoded_;
