@@ -2,14 +2,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "analysis/patterns.h"
 #include "pipeline/layer_table.h"
+#include "pipeline/value_names.h"
 
 namespace mcompress {
 namespace {
 
-constexpr size_t kTapBudget = size_t{64} << 20;
+constexpr size_t kTapBudget = size_t{8} << 20;  // of values of one sample
 
 /// What to read of the second model in place of a value of the first: the value itself, or the
 /// integers behind its Q node.
@@ -28,16 +30,18 @@ const DividedValue* divided_value(const ModelState& state, const std::string& na
   return it == state.divided.end() ? nullptr : &it->second;
 }
 
-std::optional<Tap> tap_of(Model& model, const std::string& reference, const std::string& name) {
+std::optional<Tap> tap_of(Model& model, const ValueNames& names, const std::string& name) {
   ValueRef value = model.graph().find(name);
   if (!value) return std::nullopt;
-  Tap tap{.reference = reference, .name = name, .divided = divided_value(model.state(), name)};
+  Tap tap{.reference = names.value_before(name),
+          .name = name,
+          .divided = divided_value(model.state(), name)};
   NodeRef reader = analysis::sole_consumer(value);
   if (reader && keeps_sign_or_clips(reader)) {
     const NodeRef next = analysis::sole_consumer(reader.output());
     if (next && next.is("QuantizeLinear")) {
-      tap.reference = reader.output_name(0);
-      tap.divided = divided_value(model.state(), tap.reference);
+      tap.reference = names.value_before(reader.output_name(0));
+      tap.divided = divided_value(model.state(), reader.output_name(0));
       reader = next;
     }
   }
@@ -73,6 +77,9 @@ std::vector<float> floats_of(const Tensor& tensor, const Tap& tap) {
   return values;
 }
 
+/// What the report shows as "exact".
+constexpr double kExactDb = std::numeric_limits<double>::infinity();
+
 struct Sums {
   double signal = 0, noise = 0, other = 0, product = 0, worst = 0;
   bool exact = true;
@@ -98,81 +105,81 @@ struct Sums {
       exact &= a == b;
     }
   }
+
+  ParityValue parity(const std::string& name) const {
+    ParityValue parity;
+    parity.name = name;
+    parity.exact = exact;
+    parity.max_abs_error = worst;
+    parity.sqnr_db = noise == 0 ? kExactDb : 10 * std::log10(std::max(signal, 1e-300) / noise);
+    parity.cosine = signal > 0 && other > 0
+                        ? product / std::sqrt(signal) / std::sqrt(other)
+                        : (exact ? 1.0 : 0.0);
+    return parity;
+  }
 };
 
-/// What the report shows as "exact".
-constexpr double kExactDb = std::numeric_limits<double>::infinity();
+/// A session that returns what the taps of these references read.
+std::unique_ptr<Session> open_on(RuntimeService& runtime, const Model& model,
+                                 const std::vector<Tap>& taps,
+                                 std::span<const std::string> references) {
+  SessionOptions options;
+  options.only_extra = true;
+  for (const Tap& tap : taps) {
+    auto& names = options.extra_outputs;
+    const bool known = std::find(names.begin(), names.end(), tap.name) != names.end();
+    const bool asked =
+        std::find(references.begin(), references.end(), tap.reference) != references.end();
+    if (asked && !known) names.push_back(tap.name);
+  }
+  return runtime.open(model, options);
+}
 
 }  // namespace
 
 std::map<std::string, ParityValue> value_parity(RuntimeService& runtime, Model& before,
                                                 Model& after, const std::vector<std::string>& names,
                                                 const Dataset& data, size_t samples) {
-  std::map<std::string, std::string> renamed;  // name in the input model -> name now
-  for (const auto& [now, was] : after.state().origin) renamed[was] = now;
-  std::vector<std::string> wanted, references, reads;
+  const ValueNames value_names(before, after);
+  std::vector<std::string> wanted, references;
   std::vector<Tap> taps;
   for (const auto& name : names) {
-    const auto it = renamed.find(name);
-    // A layer that took constants in computes what came out behind them: compared under that name.
-    const std::string& now = it == renamed.end() ? name : it->second;
-    const auto tap = tap_of(after, before.graph().find(now) ? now : name, now);
+    const auto tap = tap_of(after, value_names, value_names.now(name));
     if (!tap || !before.graph().find(tap->reference)) continue;
     wanted.push_back(name);
     references.push_back(tap->reference);
-    reads.push_back(tap->name);
     taps.push_back(*tap);
   }
+  std::sort(references.begin(), references.end());
+  references.erase(std::unique(references.begin(), references.end()), references.end());
   std::vector<size_t> first(std::min(samples, data.size()));
   for (size_t i = 0; i < first.size(); ++i) first[i] = i;
   const auto unowned = std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
   const auto part = subset(unowned, first, "");
-  // A group at a time through both models, so that memory stays bounded whatever their depth.
-  constexpr size_t kGroup = 8;
   std::map<std::string, ParityValue> result;
-  for (size_t begin = 0; begin < wanted.size(); begin += kGroup) {
-    const size_t end = std::min(begin + kGroup, wanted.size());
-    const auto slice = [&](const std::vector<std::string>& all) {
-      std::vector<std::string> some(all.begin() + static_cast<ptrdiff_t>(begin),
-                                    all.begin() + static_cast<ptrdiff_t>(end));
-      std::sort(some.begin(), some.end());
-      some.erase(std::unique(some.begin(), some.end()), some.end());
-      return some;
-    };
-    std::map<std::pair<std::string, size_t>, Tensor> expected;
-    const auto reference_names = slice(references);
-    for_each_tap(
-        runtime, before, *part, reference_names, kTapBudget, 1,
-        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
-          for (size_t i = 0; i < group.size(); ++i) expected[{group[i], sample}] = values[i];
-        });
-    std::map<std::string, Sums> sums;
-    const auto read_names = slice(reads);
-    for_each_tap(
-        runtime, after, *part, read_names, kTapBudget, 1,
-        [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
-          for (size_t i = 0; i < group.size(); ++i) {
-            for (size_t j = begin; j < end; ++j) {
-              if (reads[j] != group[i]) continue;
-              const auto reference = expected.find({references[j], sample});
-              if (reference == expected.end()) continue;
-              sums[wanted[j]].add(reference->second.to_float(), floats_of(values[i], taps[j]));
-            }
-          }
-        });
-    for (const auto& [name, sum] : sums) {
-      ParityValue parity;
-      parity.name = name;
-      parity.exact = sum.exact;
-      parity.max_abs_error = sum.worst;
-      parity.sqnr_db =
-          sum.noise == 0 ? kExactDb : 10 * std::log10(std::max(sum.signal, 1e-300) / sum.noise);
-      parity.cosine = sum.signal > 0 && sum.other > 0
-                          ? sum.product / std::sqrt(sum.signal) / std::sqrt(sum.other)
-                          : (sum.exact ? 1.0 : 0.0);
-      result[name] = parity;
-    }
-  }
+  if (references.empty()) return result;
+  // Some values of one sample at a time, through both models, so that memory stays bounded whatever
+  // their depth.
+  std::unique_ptr<Session> other;
+  std::vector<Sums> sums(taps.size());
+  for_each_tap(
+      runtime, before, *part, references, kTapBudget, 1,
+      [&](size_t sample, std::span<const std::string> group, std::span<const Tensor> values) {
+        if (sample == 0) {
+          other.reset();
+          other = open_on(runtime, after, taps, group);
+        }
+        const auto found = other->run(part->feeds(sample, 1));
+        for (size_t i = 0; i < taps.size(); ++i) {
+          const auto at = std::find(group.begin(), group.end(), taps[i].reference);
+          if (at == group.end()) continue;
+          const auto& read = other->output_names();
+          const auto from = std::find(read.begin(), read.end(), taps[i].name) - read.begin();
+          sums[i].add(values[static_cast<size_t>(at - group.begin())].to_float(),
+                      floats_of(found[static_cast<size_t>(from)], taps[i]));
+        }
+      });
+  for (size_t i = 0; i < sums.size(); ++i) result[wanted[i]] = sums[i].parity(wanted[i]);
   return result;
 }
 
