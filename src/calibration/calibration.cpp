@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include "calibration/collect.h"
 #include "calibration/layer_moments.h"
@@ -114,10 +115,11 @@ class Calibration final : public CalibrationService {
   struct Kept {
     size_t room = 0;  ///< bytes that may still be added
     Fingerprint state;
-    std::map<std::pair<std::string, int>, std::shared_ptr<const Moments>> of{};
+    std::map<std::tuple<std::string, int, int64_t>, std::shared_ptr<const Moments>> of{};
   };
-  static std::pair<std::string, int> key_of(const Layer& layer) {
-    return {layer.output, layer.weight_input};
+  /// A layer may be asked for as if it had more groups, for the moments of parts of its inputs.
+  static std::tuple<std::string, int, int64_t> key_of(const Layer& layer) {
+    return {layer.output, layer.weight_input, layer.groups};
   }
 
   std::vector<std::string> compute_moments(

@@ -143,13 +143,18 @@ std::vector<float> mean_output_shift(const Layer& layer, std::span<const float> 
   const analysis::LayerMatrix before(layer, weight), after(layer, changed);
   const auto outputs = static_cast<size_t>(before.outputs());
   std::vector<double> shift(static_cast<size_t>(before.groups()) * outputs, 0.0);
-  for (int64_t g = 0; g < before.groups(); ++g) {
-    const auto old_weights = before.group(g), new_weights = after.group(g);
-    const auto& mean = moments[static_cast<size_t>(g)].mean;
-    double* const out = shift.data() + static_cast<size_t>(g) * outputs;
+  // Where a group has several, each is of the inputs that follow those of the one before.
+  const size_t parts = moments.size() / static_cast<size_t>(before.groups());
+  for (size_t part = 0; part < moments.size(); ++part) {
+    const size_t g = part / parts;
+    const auto old_weights = before.group(static_cast<int64_t>(g));
+    const auto new_weights = after.group(static_cast<int64_t>(g));
+    const auto& mean = moments[part].mean;
+    const size_t first = part % parts * mean.size();
+    double* const out = shift.data() + g * outputs;
     for (size_t k = 0; k < mean.size(); ++k) {
       for (size_t o = 0; o < outputs; ++o) {
-        const size_t at = k * outputs + o;
+        const size_t at = (first + k) * outputs + o;
         out[o] -= (static_cast<double>(new_weights[at]) - old_weights[at]) * mean[k];
       }
     }

@@ -8,6 +8,10 @@
 namespace mcompress::quantization {
 namespace {
 
+/// Moments of K inputs take K^2 numbers, rounding with them K^3 steps: one wide layer would take most
+/// of all time and memory. At 8 bits, parts of its inputs are rounded by themselves.
+constexpr int64_t kMostInputs = 1024;
+
 void observe(const Model& model, CalibrationService& calibration, const std::vector<Unit>& units,
              const Plan& plan, const PrepareOptions& options) {
   std::map<std::string, int> axes;
@@ -19,6 +23,12 @@ void observe(const Model& model, CalibrationService& calibration, const std::vec
     // A MatMul has no place for a corrected bias: the means of its inputs are of no use.
     if (options.correct_bias && is_layer(unit) && unit.layer.kind != LayerKind::kMatMul)
       axes[unit.inputs[0]] = unit.input_channel_axis;
+  }
+  // What moves values has the range of what it reads (value_params).
+  for (size_t i = 0; i < units.size(); ++i) {
+    const auto found = axes.find(units[i].output);
+    const bool follows = plan.in_int8[i] && moves_values(units[i]);
+    if (follows && found != axes.end() && found->second < 0) axes.erase(found);
   }
   std::vector<ObservedValue> values;
   for (const auto& [name, axis] : axes) values.push_back({name, axis});
@@ -72,14 +82,36 @@ std::vector<LayerMoments> means_of(const Model& model, CalibrationService& calib
   return groups;
 }
 
+bool in_8_bits(const Unit& unit, const PrepareOptions& options) {
+  return options.bits == WeightBits::k8 || options.in_8_bits.contains(unit.layer.output);
+}
+
+/// The layer as if it had a group for each part of its input channels. Empty where it cannot be cut.
+std::optional<Layer> in_parts(const Layer& layer) {
+  const int64_t channels = layer.inputs / layer.groups;
+  for (int64_t parts = 1; parts <= channels; ++parts) {
+    if (channels % parts != 0 || channels / parts * layer.kernel > kMostInputs) continue;
+    Layer result = layer;
+    result.groups *= parts;
+    return result;
+  }
+  return std::nullopt;
+}
+
+/// As what a layer's moments are asked for.
+Layer for_moments(const Unit& unit, const PrepareOptions& options) {
+  const Layer& layer = unit.layer;
+  if (layer.kind != LayerKind::kConv || !in_8_bits(unit, options)) return layer;
+  return in_parts(layer).value_or(layer);
+}
+
 LayerWeight weight_of(const Unit& unit, PassContext& context, const PrepareOptions& options,
                       std::span<const LayerMoments> moments, const ValueParams& params) {
   const Tensor weight = *unit.layer.weight.constant();
   const auto bias = unit.layer.bias ? unit.layer.bias.constant() : std::nullopt;
-  const bool in_8_bits = options.in_8_bits.contains(unit.layer.output);
   return quantize_layer(unit.layer, weight, bias, params.at(unit.inputs[0]).scale, context.target(),
                         {.method = options.rounding,
-                         .bits = in_8_bits ? WeightBits::k8 : options.bits,
+                         .bits = in_8_bits(unit, options) ? WeightBits::k8 : options.bits,
                          .moments = moments,
                          .correct_bias = options.correct_bias});
 }
@@ -126,7 +158,7 @@ void round_again(const Model& model, PassContext& context, const std::vector<Uni
   for (size_t i = 0; i < units.size(); ++i) {
     if (!in_int8[i] || !is_layer(units[i])) continue;
     wanted.push_back(&units[i]);
-    layers.push_back(units[i].layer);
+    layers.push_back(for_moments(units[i], options));
   }
   const auto left_out = context.calibration().moments(
       model, layers, [&](size_t layer, std::span<const LayerMoments> groups) {

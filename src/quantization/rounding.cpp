@@ -27,6 +27,7 @@ constexpr int kSweeps = 4;
 constexpr double kSearchWork = 4e10;
 constexpr double kAdaptiveWork = 2e10;
 constexpr int kFewestSteps = 150;
+constexpr int64_t kSlab = 512;  ///< outputs whose errors are held in double at one time
 
 /// Wider scales, for which few pairs are too much; and around the scale of least weight error,
 /// which is not the one of least output error.
@@ -60,9 +61,10 @@ std::vector<float> importance_of(const Layer& layer, const LayerMatrix& matrix,
   if (grams.empty()) return {};
   std::vector<float> values;
   values.reserve(to_size(layer.weight_count()));
-  for (int64_t g = 0; g < matrix.groups(); ++g) {
-    for (int64_t i = 0; i < matrix.inputs(); ++i) {
-      const double energy = grams[to_size(g)][to_size(i * (matrix.inputs() + 1))];
+  const int64_t rows = matrix.groups() * matrix.inputs() / static_cast<int64_t>(grams.size());
+  for (const std::vector<double>& gram : grams) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const double energy = gram[to_size(i * (rows + 1))];
       values.insert(values.end(), to_size(matrix.outputs()), static_cast<float>(energy));
     }
   }
@@ -113,16 +115,19 @@ std::vector<float> steps_of(const Layer& layer, const RoundedWeight& weight) {
   return dequantized(layer, unit);
 }
 
-/// The problems that the groups of a layer are, on grids made from one set of scales.
+/// The problems that the groups of a layer are, or parts of their inputs where the moments are of
+/// these, on grids made from one set of scales.
 class GroupProblems {
  public:
   GroupProblems(const Layer& layer, const LayerMatrix& matrix,
                 std::span<const std::vector<double>> grams, const RoundingOptions& options)
-      : layer_(layer), matrix_(matrix), grams_(grams), options_(options) {
-    if (pairs_inputs()) {
-      const auto reduction = analysis::reduction_layout(layer);
-      partners_ = numerics::pair_partners(reduction.channels, reduction.taps);
-    }
+      : layer_(layer),
+        matrix_(matrix),
+        grams_(grams),
+        options_(options),
+        parts_(static_cast<int64_t>(grams.size()) / matrix.groups()),
+        rows_(matrix.inputs() / parts_) {
+    if (pairs_inputs()) partners_ = partners_by_part();
   }
 
   /// A ConvTranspose pairs taps, which are outputs of its matrix: it is mended afterwards.
@@ -131,7 +136,7 @@ class GroupProblems {
   }
 
   double work() const {
-    return static_cast<double>(matrix_.groups() * matrix_.inputs() * matrix_.inputs()) *
+    return static_cast<double>(matrix_.groups() * parts_ * rows_ * rows_) *
            static_cast<double>(matrix_.outputs());
   }
 
@@ -141,13 +146,16 @@ class GroupProblems {
     std::vector<std::vector<int8_t>> codes(factors.size());
     std::vector<std::vector<double>> errors(factors.size(),
                                             std::vector<double>(map.channels(), 0.0));
-    for (int64_t g = 0; g < matrix_.groups(); ++g) {
-      const auto problem = problem_of(g);
-      std::vector<GroupGrid> grids;
-      for (const float factor : factors) grids.push_back(map.grid(g, weight, factor));
+    for (int64_t part = 0; part < matrix_.groups() * parts_; ++part) {
+      const int64_t g = part / parts_;
+      const auto problem = problem_of(part);
+      std::vector<GroupGrid> own;
+      for (const float factor : factors) own.push_back(map.grid(g, weight, factor));
+      std::vector<numerics::QuantGrid> grids;
+      for (const GroupGrid& grid : own) grids.push_back(view_of(grid, part));
       const auto solved = codes_of(problem, grids);
       for (size_t f = 0; f < factors.size(); ++f) {
-        add_errors(problem, map, g, grids[f], solved[f], errors[f]);
+        if (factors.size() > 1) add_errors(problem, map, g, grids[f], solved[f], errors[f]);
         codes[f].insert(codes[f].end(), solved[f].begin(), solved[f].end());
       }
     }
@@ -172,9 +180,10 @@ class GroupProblems {
     const ScaleMap map(layer_, matrix_, options_.block);
     std::vector<double> along(map.channels(), 0.0), energy(map.channels(), 0.0);
     const LayerMatrix steps(layer_, steps_of(layer_, weight));
-    for (int64_t g = 0; g < matrix_.groups(); ++g) {
-      const auto problem = problem_of(g);
-      const auto q = steps.group(g);
+    for (int64_t part = 0; part < matrix_.groups() * parts_; ++part) {
+      const int64_t g = part / parts_;
+      const auto problem = problem_of(part);
+      const auto q = part_of(steps, part);
       const auto product = times_gram(problem, q);
       for (size_t at = 0; at < q.size(); ++at) {
         const size_t channel = map.channel(g, static_cast<int64_t>(at) % matrix_.outputs());
@@ -191,22 +200,42 @@ class GroupProblems {
   }
 
  private:
-  numerics::LayerProblem problem_of(int64_t group) const {
-    return {matrix_.group(group), matrix_.inputs(), matrix_.outputs(), grams_[to_size(group)]};
+  /// Partners within the same part; pairs across parts are mended at the end.
+  std::vector<std::vector<std::array<int64_t, 2>>> partners_by_part() const {
+    const auto reduction = analysis::reduction_layout(layer_);
+    const auto all = numerics::pair_partners(reduction.channels, reduction.taps);
+    std::vector<std::vector<std::array<int64_t, 2>>> result(to_size(parts_));
+    for (int64_t i = 0; i < matrix_.inputs(); ++i) {
+      const int64_t first = i / rows_ * rows_;
+      auto& own = result[to_size(i / rows_)].emplace_back(all[to_size(i)]);
+      for (int64_t& partner : own) {
+        partner = partner < first || partner >= first + rows_ ? -1 : partner - first;
+      }
+    }
+    return result;
   }
 
-  numerics::QuantGrid view_of(const GroupGrid& grid) const {
-    return {.scales = grid.scales,
-            .zero_points = grid.zero_points,
-            .group = options_.block,
-            .range = options_.range,
-            .partners = partners_};
+  /// The rows of a matrix that a part stands for.
+  std::span<const float> part_of(const LayerMatrix& matrix, int64_t part) const {
+    const size_t size = to_size(rows_ * matrix.outputs());
+    return matrix.group(part / parts_).subspan(to_size(part % parts_) * size, size);
+  }
+
+  numerics::LayerProblem problem_of(int64_t part) const {
+    return {part_of(matrix_, part), rows_, matrix_.outputs(), grams_[to_size(part)]};
+  }
+
+  numerics::QuantGrid view_of(const GroupGrid& grid, int64_t part) const {
+    numerics::QuantGrid view{.scales = grid.scales,
+                             .zero_points = grid.zero_points,
+                             .group = options_.block,
+                             .range = options_.range};
+    if (!partners_.empty()) view.partners = partners_[to_size(part % parts_)];
+    return view;
   }
 
   std::vector<std::vector<int8_t>> codes_of(const numerics::LayerProblem& problem,
-                                            std::span<const GroupGrid> own) const {
-    std::vector<numerics::QuantGrid> grids;
-    for (const GroupGrid& grid : own) grids.push_back(view_of(grid));
+                                            std::span<const numerics::QuantGrid> grids) const {
     std::vector<std::vector<int8_t>> codes;
     if (options_.method == Rounding::kAdaptive) {
       for (const auto& grid : grids) codes.push_back(adapt(problem, grid));
@@ -231,6 +260,7 @@ class GroupProblems {
       numerics::ReductionLayout own = reduction;
       own.output_stride = 1;
       own.outputs = problem.outputs;
+      own.channels = problem.inputs / reduction.taps;
       own.channel_stride = reduction.taps * problem.outputs;
       own.tap_stride = problem.outputs;
       numerics::enforce_pair_rule(codes, own);
@@ -247,20 +277,24 @@ class GroupProblems {
   }
 
   void add_errors(const numerics::LayerProblem& problem, const ScaleMap& map, int64_t group,
-                  const GroupGrid& grid, std::span<const int8_t> codes,
+                  const numerics::QuantGrid& grid, std::span<const int8_t> codes,
                   std::vector<double>& errors) const {
-    std::vector<float> error(codes.size());
-    const numerics::QuantGrid view = view_of(grid);
-    for (size_t at = 0; at < codes.size(); ++at) {
-      const auto element = static_cast<int64_t>(at);
-      const auto params =
-          view.params(element / problem.outputs, element % problem.outputs, problem);
-      error[at] = numerics::dequantize_value(codes[at], params) - problem.weights[at];
-    }
-    const auto product = times_gram(problem, error);
-    for (size_t at = 0; at < codes.size(); ++at) {
-      errors[map.channel(group, static_cast<int64_t>(at) % problem.outputs)] +=
-          product[at] * static_cast<double>(error[at]);
+    for (int64_t first = 0; first < problem.outputs; first += kSlab) {
+      const int64_t width = std::min(kSlab, problem.outputs - first);
+      std::vector<double> error(to_size(problem.inputs * width)), product(error.size());
+      for (int64_t k = 0; k < problem.inputs; ++k) {
+        for (int64_t j = 0; j < width; ++j) {
+          const size_t at = to_size(k * problem.outputs + first + j);
+          error[to_size(k * width + j)] =
+              numerics::dequantize_value(codes[at], grid.params(k, first + j, problem)) -
+              problem.weights[at];
+        }
+      }
+      numerics::multiply(problem.gram, error, problem.inputs, problem.inputs, width, product);
+      for (size_t at = 0; at < error.size(); ++at) {
+        errors[map.channel(group, first + static_cast<int64_t>(at) % width)] +=
+            product[at] * error[at];
+      }
     }
   }
 
@@ -268,7 +302,9 @@ class GroupProblems {
   const LayerMatrix& matrix_;
   std::span<const std::vector<double>> grams_;
   const RoundingOptions& options_;
-  std::vector<std::array<int64_t, 2>> partners_;
+  int64_t parts_;  ///< of each group
+  int64_t rows_;   ///< inputs of a part
+  std::vector<std::vector<std::array<int64_t, 2>>> partners_;
 };
 
 std::span<const float> factors_for(const RoundingOptions& options, const GroupProblems& problems) {

@@ -57,7 +57,8 @@ struct RoundedWeight {
   std::string note;
 };
 
-/// Rounds the weight (float) of a layer. `moments`: of each group of the layer, or empty; then the
+/// Rounds the weight (float) of a layer. `moments`: of each group of the layer (with block 0 also of
+/// equal parts of its inputs, one after the other, which are then rounded by themselves), or empty; then the
 /// methods that need them are kMse, and `note` says so. With blocks, or a method that needs
 /// moments, throws Unsupported for layers that have no analysis::LayerMatrix. Deterministic,
 /// independent of threads.

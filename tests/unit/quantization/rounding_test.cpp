@@ -112,6 +112,38 @@ TEST(RoundWeight, EveryMethodInTheLayoutOfEveryLayer) {
   }
 }
 
+// Of wide layers moments are taken of parts of the inputs: as good as all of them where the parts have nothing in common.
+TEST(RoundWeight, PartsOfTheInputsHaveMomentsOfTheirOwn) {
+  const Case c("Conv(x, w)", {24, 8, 3, 2});
+  constexpr size_t kInputs = 48, kPart = 24;
+  LayerMoments whole = c.moments[0];
+  std::vector<LayerMoments> parts(2, {kPart, whole.rows, {}, {}});
+  for (size_t i = 0; i < kInputs; ++i) {
+    parts[i / kPart].mean.push_back(whole.mean[i]);
+    for (size_t j = 0; j < kInputs; ++j) {
+      double& value = whole.gram[i * kInputs + j];
+      if (i / kPart == j / kPart) parts[i / kPart].gram.push_back(value);
+      if (i / kPart != j / kPart) value = 0;
+    }
+  }
+  const auto error = [&](const RoundingOptions& options, std::span<const LayerMoments> moments) {
+    const RoundedWeight rounded = round_weight(c.layer, c.weight, moments, options);
+    return relative_output_error(c.layer, c.weight, dequantized(c.layer, rounded), {&whole, 1});
+  };
+  for (const Rounding method : {Rounding::kGptq, Rounding::kAdaptive}) {
+    EXPECT_LT(error(with(method, 4), parts), 1.1 * error(with(method, 4), {&whole, 1}));
+    EXPECT_LT(error(with(method, 4), parts), 0.6 * error(with(Rounding::kNearest, 4), parts));
+  }
+  RoundingOptions paired = with(Rounding::kGptq, 8);
+  paired.pair_rule = true;
+  const RoundedWeight rounded = round_weight(c.layer, c.weight, parts, paired);
+  EXPECT_EQ(numerics::count_pair_violations(rounded.codes, analysis::reduction_layout(c.layer)), 0);
+  const auto changed = dequantized(c.layer, rounded);
+  const auto values = c.weight.as<float>();
+  EXPECT_EQ(mean_output_shift(c.layer, values, changed, parts),
+            mean_output_shift(c.layer, values, changed, {&whole, 1}));
+}
+
 TEST(RoundWeight, BlocksOfInputs) {
   for (const auto& [node, shape] : layers()) {
     SCOPED_TRACE(node);
