@@ -7,7 +7,8 @@
 namespace mcompress::quantization {
 namespace {
 
-constexpr size_t kExpectedBudget = size_t{96} << 20;  // of reference outputs that are kept
+constexpr size_t kExpectedBudget = size_t{16} << 20;  // of reference outputs that are kept
+constexpr size_t kLeastSamples = 4;
 constexpr double kSumTolerance = 1e-3;
 constexpr double kFloor = 1e-9;  // of a probability: what float rounding can leave
 
@@ -76,12 +77,18 @@ DamageProbe::DamageProbe(const Model& reference, RuntimeService& runtime, const 
                          size_t samples, int threads)
     : runtime_(runtime), threads_(threads) {
   const auto session = runtime_.open(reference, {.threads = threads_});
-  size_t bytes = 0;
-  const size_t count = std::min(samples, data.size());
-  for (size_t i = 0; i < count && bytes < kExpectedBudget; ++i) {
+  size_t count = std::min(samples, data.size());
+  for (size_t i = 0; i < count; ++i) {
     feeds_.push_back(data.feeds(i * data.size() / count, 1));
-    expected_.push_back(session->run(feeds_.back()));
+    auto& kept = expected_.emplace_back();
+    // Copies: a tensor of the runtime keeps the whole session open.
+    for (const Tensor& tensor : session->run(feeds_.back())) {
+      kept.emplace_back(tensor.type(), tensor.shape(), tensor.bytes());
+    }
+    if (i > 0) continue;
+    size_t bytes = 1;
     for (const Tensor& tensor : expected_.back()) bytes += tensor.byte_size();
+    count = std::min(count, std::max(kLeastSamples, kExpectedBudget / bytes));
   }
 }
 
