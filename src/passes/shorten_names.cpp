@@ -7,7 +7,7 @@
 //
 // The names that are written most often become the shortest. In a file of few kilobytes names are a tenth of
 // the bytes. Belongs last: steps after it know layers by their new names. The report of the run goes on showing
-// the layers of the input model; `mcompress compare` pairs layers by their order where names differ.
+// the layers of the input model; `mcompress compare` pairs layers by their order then, and compares outputs alone.
 //
 // Refuses: inputs and outputs of the model, and of bodies of operators that are not ONNX's own, keep their
 // names; a model with training information stays as it is.

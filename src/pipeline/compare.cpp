@@ -120,8 +120,8 @@ std::vector<ParityRecord> common_layers(Model& a, Model& b) {
   return records;
 }
 
-void measure_parity(LoadedModel& a, LoadedModel& b, const Dataset& data,
-                    const CompareOptions& options, CompareReport& report) {
+void measure_outputs(LoadedModel& a, LoadedModel& b, const Dataset& data,
+                     const CompareOptions& options, CompareReport& report) {
   std::vector<std::string> names;
   for (const ValueInfo& output : a.model.graph().outputs()) names.push_back(output.name);
   report.samples = std::min(kParitySamples, data.size());
@@ -134,14 +134,18 @@ void measure_parity(LoadedModel& a, LoadedModel& b, const Dataset& data,
     fill_parity(of_outputs, record);
     report.outputs.push_back(std::move(record));
   }
-  names.clear();
-  for (const ParityRecord& layer : report.layers) {
+}
+
+void measure_layers(LoadedModel& a, LoadedModel& b, const Dataset& data,
+                    const CompareOptions& options, std::vector<ParityRecord>& layers) {
+  std::vector<std::string> names;
+  for (const ParityRecord& layer : layers) {
     const ValueRef value = a.model.graph().find(layer.output);
     if (value) names.push_back(layer.output);
   }
   const auto of_layers =
       value_parity(*options.runtime, a.model, b.model, names, data, kParitySamples);
-  for (ParityRecord& layer : report.layers) fill_parity(of_layers, layer);
+  for (ParityRecord& layer : layers) fill_parity(of_layers, layer);
 }
 
 void measure_layer_times(LoadedModel& a, LoadedModel& b, const Dataset* data,
@@ -239,9 +243,15 @@ CompareReport compare_models(LoadedModel& a, LoadedModel& b, const Recipe& recip
   }
   report.session_before = session_figure_of_child(options.self_program, a.path);
   report.session_after = session_figure_of_child(options.self_program, b.path);
-  recognise_by_order(a.model, b.model);
+  const bool by_order = recognise_by_order(a.model, b.model);
+  if (by_order) {
+    report.warnings.push_back(
+        "layers of the second model have other names: they are paired by their order, and what they compute is "
+        "not compared");
+  }
   report.layers = common_layers(a.model, b.model);
-  if (data) measure_parity(a, b, *data, options, report);
+  if (data) measure_outputs(a, b, *data, options, report);
+  if (data && !by_order) measure_layers(a, b, *data, options, report.layers);
   if (report.latency_after) measure_layer_times(a, b, data.get(), options, report.layers);
   return report;
 }

@@ -35,20 +35,24 @@ std::string ValueNames::now(const std::string& layer_before) const {
   return known == last ? layer_before : known->second;
 }
 
-void recognise_by_order(Model& first, Model& second) {
+bool recognise_by_order(Model& first, Model& second) {
   const auto ours = find_layers(first), theirs = find_layers(second);
   const auto alike = [](const Layer& a, const Layer& b) {
     return a.node.op() == b.node.op() && a.weight_shape == b.weight_shape;
   };
-  if (!std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(), alike)) return;
+  if (!std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(), alike)) return false;
   std::set<std::string> known;
   for (const ValueInfo& output : first.graph().outputs()) known.insert(output.name);
   for (size_t i = 0; i < ours.size(); ++i) {
-    if (ours[i].output == theirs[i].output && !known.contains(ours[i].output)) return;
+    if (ours[i].output == theirs[i].output && !known.contains(ours[i].output)) return false;
   }
+  bool renamed = false;
   for (size_t i = 0; i < ours.size(); ++i) {
-    if (ours[i].output != theirs[i].output) second.state().origin[theirs[i].output] = ours[i].output;
+    if (ours[i].output == theirs[i].output) continue;
+    second.state().origin[theirs[i].output] = ours[i].output;
+    renamed = true;
   }
+  return renamed;
 }
 
 }  // namespace mcompress

@@ -29,7 +29,8 @@ class ValueNames {
 };
 
 /// Where no layer of the second model has a name of the first one (shorten-names) and both have the same layers
-/// in the same order, records in the second one's state what its layers are called in the first.
-void recognise_by_order(Model& first, Model& second);
+/// in the same order, records in the second one's state what its layers are called in the first, and returns
+/// true. What a layer computes may still differ by a constant that it took in.
+bool recognise_by_order(Model& first, Model& second);
 
 }  // namespace mcompress

@@ -79,21 +79,19 @@ TEST_F(ShortNames, LeadBackThroughAnEarlierRenaming) {
 TEST_F(ShortNames, OfAFileAreRecognisedByTheOrderOfLayers) {
   ir::shorten_names(after_);
   after_.state() = {};
-  recognise_by_order(before_, after_);
+  EXPECT_TRUE(recognise_by_order(before_, after_));
   const std::string now = find_layers(after_)[0].output;
   EXPECT_EQ(ValueNames(before_, after_).layer_before(now), "first");
 
   Model other = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
     g (float[1,1,1,2] x) => (float[1,1,1,2] y) <float[1,1,1,1] A = {1.0}> { a = Conv(x, A)  y = Conv(a, A) })");
-  recognise_by_order(before_, other);
+  EXPECT_FALSE(recognise_by_order(before_, other));
   EXPECT_THAT(other.state().origin, IsEmpty());
 }
 
 TEST_F(ShortNames, AreNotGuessedWhereLayersHaveTheirNames) {
   Model renamed = test::model_from_text(kTwoLayers);
-  Graph& graph = renamed.graph();
-  graph.set_constant(graph.find("A"), Tensor::from<float>({2, 1, 1, 1}, std::vector<float>{2, 4}));
-  recognise_by_order(before_, renamed);
+  EXPECT_FALSE(recognise_by_order(before_, renamed));
   EXPECT_THAT(renamed.state().origin, IsEmpty());
 }
 
