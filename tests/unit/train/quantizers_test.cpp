@@ -18,6 +18,7 @@
 #include "mcompress/runtime_service.h"
 #include "numerics/pair_rule.h"
 #include "tests/support/model_text.h"
+#include "tests/support/noise.h"
 #include "tests/support/training_data.h"
 #include "train/make_trainer.h"
 #include "train/program.h"
@@ -30,23 +31,11 @@ using test::parse_model;
 using ::testing::Each;
 using ::testing::Le;
 
-/// Numbers that look like noise, the same ones in every run.
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed) {}
-  double next() {
-    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<double>(state_ >> 33) / 1073741824.0 - 1;
-  }
-  std::vector<int> codes(size_t count, int limit) {
-    std::vector<int> result(count);
-    for (int& code : result) code = static_cast<int>(std::lround(next() * limit));
-    return result;
-  }
-
- private:
-  uint64_t state_;
-};
+std::vector<int> random_codes(test::Noise& noise, size_t count, int limit) {
+  std::vector<int> result(count);
+  for (int& code : result) code = static_cast<int>(std::lround(noise.uniform() * limit));
+  return result;
+}
 
 std::string list(const std::vector<int>& values) {
   return fmt::format("{{{}}}", fmt::join(values, ","));
@@ -54,7 +43,7 @@ std::string list(const std::vector<int>& values) {
 
 /// A convolution with its Relu, values that are only moved, and a product that leaves floats.
 Model quantized_network(int limit = 127) {
-  Noise noise(5);
+  test::Noise noise(5);
   return parse_model(fmt::format(
       R"(g (float[N,2,4,4] x) => (float[N,3] y)
       <float xs = {{0.01}}, uint8 xz = {{128}}, int8[4,2,3,3] wq = {},
@@ -77,8 +66,8 @@ Model quantized_network(int limit = 127) {
         yc = QuantizeLinear(p, ys, yz)
         y = DequantizeLinear(yc, ys, yz)
       }})",
-      list(noise.codes(72, limit)), 0.3 / limit, 0.35 / limit, 0.4 / limit, 0.25 / limit,
-      0.003 / limit, 0.0035 / limit, 0.004 / limit, 0.0025 / limit, list(noise.codes(192, limit)),
+      list(random_codes(noise, 72, limit)), 0.3 / limit, 0.35 / limit, 0.4 / limit, 0.25 / limit,
+      0.003 / limit, 0.0035 / limit, 0.004 / limit, 0.0025 / limit, list(random_codes(noise, 192, limit)),
       0.2 / limit, 0.3 / limit, 0.25 / limit));
 }
 
@@ -191,9 +180,9 @@ TEST(Quantizers, GradientsOfAWeightAreThoseOfLsq) {
     leaves[1].fill_(0.1);
   }
   const at::Tensor value = weight.value(leaves);
-  Noise noise(9);
+  test::Noise noise(9);
   std::vector<float> upstream(72);
-  for (float& g : upstream) g = static_cast<float>(noise.next());
+  for (float& g : upstream) g = static_cast<float>(noise.uniform());
   (value * to_torch(Tensor::from<float>({4, 2, 3, 3}, upstream))).sum().backward();
   const auto w = floats(leaves[0]), start = stored(model, "ws").to_float();
   const auto of_weight = floats(leaves[0].grad()), of_scale = floats(leaves[1].grad());
@@ -305,9 +294,9 @@ TEST(Quantizers, BiasFollowsTheScales) {
 std::vector<int8_t> codes_after_noise(Model& model, const TrainingTask& task, double size) {
   const auto parameters = make_quantizers(model, task);
   Parameter& weight = named(parameters, "wd");
-  Noise noise(21);
+  test::Noise noise(21);
   std::vector<float> moved = floats(weight.leaves()[0]);
-  for (float& w : moved) w += static_cast<float>(size * noise.next());
+  for (float& w : moved) w += static_cast<float>(size * noise.uniform());
   {
     const at::NoGradGuard no_gradients;
     weight.leaves()[0].copy_(to_torch(Tensor::from<float>({4, 2, 3, 3}, moved)));
@@ -394,7 +383,7 @@ TEST(Quantizers, ARangeNeverOutgrowsTheClipBeforeIt) {
 
 /// Images whose class is the quarter with the largest mean, three of four.
 std::shared_ptr<const Dataset> quarters(size_t count) {
-  Noise noise(33);
+  test::Noise noise(33);
   std::vector<float> values;
   std::vector<int64_t> labels;
   for (size_t i = 0; i < count; ++i) {
@@ -402,7 +391,7 @@ std::shared_ptr<const Dataset> quarters(size_t count) {
     for (int channel = 0; channel < 2; ++channel) {
       for (int64_t at = 0; at < 16; ++at) {
         const bool mine = at / 8 * 2 + at % 4 / 2 == label;
-        values.push_back(static_cast<float>(0.5 * noise.next() + (mine ? 0.4 : 0)));
+        values.push_back(static_cast<float>(0.5 * noise.uniform() + (mine ? 0.4 : 0)));
       }
     }
     labels.push_back(label);
