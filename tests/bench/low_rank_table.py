@@ -42,10 +42,13 @@ def low_rank(options):
         if counts:
             plain_sum += loss["weights"]
             whitened_sum += max(loss["outputs"], 0)
+        kept = [f"{report['size_after']['parameters'] / report['size_before']['parameters']:.3f}"
+                for report in reports.values()]
         rows.append([name, before["name"], f"{before['value']:.4f}", f"{loss['weights']:.4f}",
-                     f"{loss['outputs']:.4f}", "yes" if counts else "no"])
-        print(bench.markdown(["model"] * 6, rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    table = bench.markdown(["model", "metric", "input", "lost by plain SVD", "lost by whitened", "counts"], rows)
+                     f"{loss['outputs']:.4f}", " / ".join(kept), "yes" if counts else "no"])
+        print(bench.markdown(["model"] * 7, rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    table = bench.markdown(["model", "metric", "input", "lost by plain SVD", "lost by whitened",
+                            "parameters left", "counts"], rows)
     ratio = whitened_sum / plain_sum if plain_sum > 0 else 0.0
     missed = ratio > MOST_OF_PLAIN
     return table + f"\nsum of losses, whitened / plain: {ratio:.3f}{' (not met)' if missed else ''}\n", missed

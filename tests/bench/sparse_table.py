@@ -18,6 +18,7 @@ ONE_SHOT = {"lenet-300-100": 15, "lenet-5": 15}
 MOST_DROP = 0.3
 SPARSITIES = (0.8, 0.7, 0.6, 0.5)
 MOST_OVER_BOUND = 1.35
+MOST_OVER_BOUND_PACKED = 1.05
 LARGE = 100_000
 
 
@@ -133,12 +134,13 @@ def codebook_part(runner, models, limit):
         ["model", "nearest, per tensor", "codebook", "nearest, per output", "codebook with scales", ""], rows)
 
 
-def bound_row(runner, path):
-    """Stored bytes of the large layers over what the entropy of their values allows."""
+def large_over_bound(runner, path, packing):
+    """Stored bytes of the large layers over what the entropy of their values allows: in the file, and in its archive."""
     layers = [l for l in runner.inspect(path)["layers"] if np.prod(l["weight_shape"]) > LARGE and l["entropy_bits"]]
-    stored = sum(l["bytes"] for l in layers)
     bound = sum(l["entropy_bits"] * float(np.prod(l["weight_shape"])) / 8 for l in layers)
-    return stored / bound if bound else 0
+    # A weight is one part of the archive, whatever constants of the file it is in.
+    packed = sum(part["packed_bytes"] for part in packing["parts"] if part["symbols"] > LARGE)
+    return (sum(l["bytes"] for l in layers) / bound, packed / bound) if bound else (0, 0)
 
 
 def one_shot_part(runner, models, limit):
@@ -156,19 +158,21 @@ def one_shot_part(runner, models, limit):
             path = runner.run(model, f"{name}-{budget}", steps(
                 f"prune-calibrated: {{budget: {budget} %, codebook: auto}}", "encode-weights"), calib)
             archive = runner.path(f"{name}-{budget}.mcz")
-            packed = subprocess.run([runner.program, "pack", path, "-o", archive, "--force"], capture_output=True)
+            packing = json.loads(subprocess.run([runner.program, "pack", path, "-o", archive, "--force", "--json"],
+                                                capture_output=True, text=True, check=True).stdout)
             drop = lost(base, score(path, samples))
             size = os.path.getsize(path)
             if drop <= MOST_DROP:
                 best = max(best, plain / size)
-            over = bound_row(runner, path)
+            over, packed_over = large_over_bound(runner, path, packing)
+            holds = over <= MOST_OVER_BOUND and packed_over <= MOST_OVER_BOUND_PACKED
             rows.append([name, f"{budget} %", f"{size:,}", f"{plain / size:.1f} x",
-                         f"{plain / os.path.getsize(archive):.1f} x" if packed.returncode == 0 else "-",
-                         f"{drop:+.2f}", f"{over:.2f}", "" if over <= MOST_OVER_BOUND else "not met"])
-        rows.append([name, "best within 0.3 points", "", f"{best:.1f} x", "", "", "",
+                         f"{plain / os.path.getsize(archive):.1f} x", f"{drop:+.2f}", f"{over:.2f}",
+                         f"{packed_over:.2f}", "" if holds else "not met"])
+        rows.append([name, "best within 0.3 points", "", f"{best:.1f} x", "", "", "", "",
                      "" if best >= ONE_SHOT[name] else "not met"])
     return "## One-shot, no training\n\n" + bench.markdown(
-        ["model", "budget", "bytes", "smaller", "packed", "points lost", "large layers over bound", ""], rows)
+        ["model", "budget", "bytes", "smaller", "packed", "points lost", "large layers over bound", "packed", ""], rows)
 
 
 def dense_model(path, weights):
