@@ -39,19 +39,19 @@
 #include "pass/register.h"
 #include "quantization/layer_fit.h"
 #include "quantization/output_noise.h"
+#include "quantization/prune_layer.h"
 #include "quantization/pruning.h"
 #include "support/limit.h"
 
 namespace mcompress::passes {
 namespace {
 
-using numerics::ObsLayer;
 using quantization::LayerFit;
 using quantization::KeptOf;
+using quantization::PruneMethod;
 using quantization::PruningCurve;
 using quantization::PruningTarget;
 
-enum class Method { kObs, kSparseGpt, kWanda };
 enum class Scope { kLocal, kGlobal };
 enum class Inputs { kOriginal, kCompressed };
 enum class MissingData { kFail, kSkip };
@@ -91,7 +91,7 @@ class PruneCalibrated : public LayerPass {
           "That part of each layer, or of all layers together, shared out by what each would lose");
     o.add("budget", budget_, "Size of the file that sparsity: auto shares out: 80 kB, or 10 %");
     o.add("pattern", pattern_, "unstructured, or N:M such as 2:4, which says the sparsity");
-    o.add("method", method_, {{"obs", Method::kObs}, {"sparsegpt", Method::kSparseGpt}, {"wanda", Method::kWanda}},
+    o.add("method", method_, {{"obs", PruneMethod::kObs}, {"sparsegpt", PruneMethod::kSparseGpt}, {"wanda", PruneMethod::kWanda}},
           "Least squares with an update of what stays; the same in one pass, for huge layers; or "
           "scores alone");
     o.add("codebook", codebook_,
@@ -125,12 +125,12 @@ class PruneCalibrated : public LayerPass {
       std::string problem;
       if (sparsity_ || n_of_m) return "budget is for sparsity: auto";
       if (!parse_limit("size", budget_, &problem)) return problem;
-      if (method_ != Method::kObs || bits_ > 0) return "budget goes with method: obs and a codebook";
+      if (method_ != PruneMethod::kObs || bits_ > 0) return "budget goes with method: obs and a codebook";
     }
     if (!codebook_ && budget_.empty()) return "codebook: auto goes with a budget";
     if (codebook_bits() > 0 && bits_ > 0) return "codebook and bits exclude each other";
     if (codebook_bits() == 1 || bits_ == 1) return "a single bit holds no value beside zero and a sign";
-    if (method_ != Method::kObs && (codebook_bits() > 0 || bits_ > 0)) {
+    if (method_ != PruneMethod::kObs && (codebook_bits() > 0 || bits_ > 0)) {
       return "only method: obs rounds; use it, or share-weights after this step";
     }
     return "";
@@ -187,7 +187,7 @@ class PruneCalibrated : public LayerPass {
     if (in_order_.count(layer.output) != 0) solve_in_order(layer, context);
     const auto found = solutions_.find(layer.output);
     if (found == solutions_.end()) throw Unsupported("it shares its weight with a layer that is left alone");
-    const Solution& solution = found->second;
+    const quantization::PrunedLayer& solution = found->second;
     context.count("weights", layer.weight_count());
     context.count("zeros", solution.zeros);
     context.decided(layer, {.method = solution.method, .detail = solution.detail});
@@ -202,21 +202,13 @@ class PruneCalibrated : public LayerPass {
     if (changed) value = editor_.write(layer, solution.weight);
     Model& model = layer.node.graph().model();
     analysis::record_constraint(model, value, ConstraintKind::kMask, info().name);
-    if (solution.values > 0) {
+    if (target_of(layer).values > 0) {
       analysis::record_constraint(model, value, ConstraintKind::kCodebook, info().name);
     }
     return changed || !solution.bias_shift.empty();
   }
 
  private:
-  struct Solution {
-    Tensor weight;
-    std::optional<forms::QuantizedWeight> integers;
-    std::vector<float> bias_shift;
-    int64_t zeros = 0;
-    int values = 0;
-    std::string method, detail;
-  };
   int codebook_bits() const { return static_cast<int>(codebook_.value_or(0)); }
 
   std::string obstacle(const Layer& layer) const {
@@ -231,7 +223,7 @@ class PruneCalibrated : public LayerPass {
     const int64_t channels = layer.inputs / layer.groups;
     if (channels >= n_of_m_->m) {
       const bool taps = layer.kind == LayerKind::kConv && layer.kernel > 1;
-      const bool refused = method_ == Method::kSparseGpt && taps;
+      const bool refused = method_ == PruneMethod::kSparseGpt && taps;
       return refused ? "method: sparsegpt knows N:M for kernels of one tap only" : "";
     }
     return fmt::format("pattern {} needs {} input channels, it has {}", pattern_, n_of_m_->m, channels);
@@ -258,90 +250,18 @@ class PruneCalibrated : public LayerPass {
     return {sparsity_.value_or(0.5), codebook_bits() > 0 ? (1 << codebook_bits()) - 1 : 0};
   }
 
-  numerics::MaskRule mask_rule(const Layer& layer, const LayerFit& fit, double sparsity) const {
-    if (!n_of_m_) return numerics::sparsity_rule(quantization::capped_sparsity(layer.weight_count(), sparsity));
-    const int64_t taps = layer.kind == LayerKind::kConv ? layer.kernel : 1;
-    return numerics::n_of_m_rule(fit.inputs(), fit.outputs(), taps, n_of_m_->n, n_of_m_->m);
-  }
-
   /// inputs: compressed.
   void solve_in_order(const Layer& layer, PassContext& context) {
     const quantization::PairedMoments pairs = quantization::paired_moments(
         *before_, layer.node.graph().model(), layer, context.calibration());
     LayerFit fit(layer, editor_.read(layer), pairs.changed);
-    if (method_ != Method::kWanda) fit.aim_at_outputs_before(pairs, damping_);
+    if (method_ != PruneMethod::kWanda) fit.aim_at_outputs_before(pairs, damping_);
     solve(layer, fit);
   }
 
   void solve(const Layer& layer, const LayerFit& fit) {
-    const PruningTarget target = target_of(layer);
-    Solution solution;
-    solution.values = target.values;
-    std::vector<float> changed = method_ == Method::kObs     ? solve_obs(layer, fit, target, solution)
-                                 : method_ == Method::kWanda ? solve_wanda(layer, fit, target, solution)
-                                                             : solve_in_one_pass(fit, target, solution);
-    solution.zeros = numerics::count_zeros(changed);
-    solution.bias_shift = fit.bias_shift(changed);
-    const std::string pattern = n_of_m_ ? pattern_ : fmt::format("{:.3g} %", 100 * target.sparsity);
-    solution.method = "pruned " + pattern;
-    if (target.values > 0) solution.method += fmt::format(", {} values", target.values);
-    if (bits_ > 0) solution.method += fmt::format(", {} bits", bits_);
-    solution.detail = fmt::format("{} of {} weights are zero, {}", solution.zeros, changed.size(),
-                                  solution.detail);
-    if (!solution.integers) solution.weight = fit.weight(changed);
-    solutions_[layer.output] = std::move(solution);
-  }
-
-  std::vector<float> solve_obs(const Layer& layer, const LayerFit& fit, const PruningTarget& target,
-                               Solution& solution) const {
-    const std::vector<numerics::LayerProblem> problems = fit.problems();
-    ObsLayer solver(problems, numerics::obs_options(fit.inputs(), fit.groups() * fit.outputs(), damping_));
-    if (!solver.usable()) throw Unsupported("its inputs are not finite");
-    if (n_of_m_ || target.sparsity > 0) solver.prune(mask_rule(layer, fit, target.sparsity));
-    std::vector<float> changed = solver.weights();
-    numerics::SharedGrid grid;
-    if (bits_ > 0) {
-      const int limit = (1 << (bits_ - 1)) - 1;
-      grid.scales = quantization::integer_scales(changed, solver.importance(), fit.inputs(),
-                                                 fit.outputs(), limit);
-      for (int v = -limit; v <= limit; ++v) {
-        if (v != 0) grid.values.push_back(static_cast<float>(v));
-      }
-      grid.refit_values = false;
-      grid.refit_scales = true;
-    } else if (target.values > 0) {
-      grid.values = quantization::codebook_values(changed, solver.importance(), fit.outputs(), {},
-                                                  target.values);
-    }
-    if (!grid.values.empty()) {
-      grid = solver.round(grid);
-      changed = solver.weights();
-      if (bits_ > 0) solution.integers = fit.quantized(changed, grid);
-    }
-    const double energy = solver.energy();
-    solution.detail = fmt::format("output error {:.2g} %", energy > 0 ? 100 * solver.error() / energy : 0);
-    return changed;
-  }
-
-  std::vector<float> solve_wanda(const Layer& layer, const LayerFit& fit, const PruningTarget& target,
-                                 Solution& solution) const {
-    std::vector<float> changed;
-    for (const numerics::LayerProblem& p : fit.problems()) {
-      changed.insert(changed.end(), p.weights.begin(), p.weights.end());
-    }
-    const std::vector<float> scores = quantization::wanda_scores(fit);
-    numerics::apply_mask(n_of_m_ ? mask_rule(layer, fit, 0)(scores)
-                                 : quantization::lowest_of_outputs(scores, fit, target.sparsity),
-                         changed);
-    solution.detail = "scores of each output compared";
-    return changed;
-  }
-
-  std::vector<float> solve_in_one_pass(const LayerFit& fit, const PruningTarget& target,
-                                       Solution& solution) const {
-    auto result = quantization::prune_in_one_pass(fit, target.sparsity, n_of_m_, damping_);
-    solution.detail = fmt::format("output error {:.2g} %", 100 * result.error);
-    return std::move(result.weights);
+    const quantization::PruneRule rule{method_, n_of_m_, bits_, damping_};
+    solutions_[layer.output] = quantization::prune_layer(layer, fit, target_of(layer), rule);
   }
 
   std::vector<int> codebook_sizes() const {
@@ -410,7 +330,7 @@ class PruneCalibrated : public LayerPass {
   Scope scope_ = Scope::kLocal;
   std::string budget_;
   std::string pattern_ = "unstructured";
-  Method method_ = Method::kObs;
+  PruneMethod method_ = PruneMethod::kObs;
   MissingData missing_data_ = MissingData::kFail;
   std::optional<double> codebook_ = 0;
   int bits_ = 0;
@@ -423,7 +343,7 @@ class PruneCalibrated : public LayerPass {
   std::set<std::string> in_order_;  ///< outputs of layers that are solved when their turn comes
   std::map<std::string, std::string> refused_;  ///< by output, with the reason
   std::map<std::string, PruningTarget> targets_;
-  std::map<std::string, Solution> solutions_;
+  std::map<std::string, quantization::PrunedLayer> solutions_;
 };
 
 }  // namespace
