@@ -16,9 +16,14 @@
 // where the layer has a bias, it takes up the mean, so that X is centred first. Without data the
 // weights change least (Eckart and Young). Tucker-2 by HOOI.
 //
+// inputs: compressed fits each layer, in order, on what the layers above it give once they are
+// factorized, to the output that it had before: the target is then the W of least error there, and
+// the last factor of a chain for windows is refitted to all taps.
+//
 // The rank is fixed, the least that keeps an `energy`, the greatest within a `ratio` of the
-// parameters, or shared out over all layers within a `budget`, where a layer may stay dense as
-// well; all but the first in multiples that kernels like. The node itself becomes the last factor:
+// parameters, or shared out over all layers within a `budget`, by what noise of each layer does to
+// the model's outputs, where a layer may stay dense as well; all but the first in multiples that
+// kernels like, of which a budget knows finer ones for narrow layers. The node itself becomes the last factor:
 // bias, alpha and beta stay where they are. Layers that share a weight share the factors.
 //
 // Factors of an earlier step, or of whoever made the model, are left as they are and count toward the
@@ -44,9 +49,9 @@
 #include "analysis/weight_editor.h"
 #include "mcompress/pass_context.h"
 #include "numerics/low_rank.h"
-#include "numerics/obs_budget.h"
 #include "pass/register.h"
 #include "quantization/costs.h"
+#include "quantization/factor_budget.h"
 #include "quantization/factor_choice.h"
 #include "quantization/layer_fit.h"
 #include "quantization/output_noise.h"
@@ -106,12 +111,6 @@ class FactorizeWeights : public LayerPass {
   void find_factors(Model& model);
   bool is_factor(const Layer& layer) const { return factors_.contains(layer.output); }
   void collect_moments(Model& model, PassContext& context);
-  /// What a weight may become within a budget; the first option is to stay dense.
-  struct Menu {
-    std::vector<FactorPoint> points;
-    std::vector<numerics::BudgetOption> options;
-  };
-  Menu menu_of(const FactorProblem& problem, bool fine, const PassContext& context) const;
   void share_out(const Model& model, PassContext& context);
   std::vector<double> worth(const Model& model, PassContext& context,
                             std::span<FactorProblem* const> problems) const;
@@ -154,7 +153,8 @@ void FactorizeWeights::describe(OptionSet& o) {
       .range(0, 1);
   o.add(
        "multiple", multiple_,
-       "Ranks by ratio, energy and budget are multiples of this; 0: what the target's kernels like")
+       "Ranks by ratio, energy and budget are multiples of this; 0: what the target's kernels like, "
+       "and finer by budget where layers are narrow")
       .at_least(0);
   o.add("convolution", ranks_.convolution,
         {{"auto", Convolution::kAuto},
@@ -257,22 +257,7 @@ std::vector<double> FactorizeWeights::worth(const Model& model, PassContext& con
   return result;
 }
 
-FactorizeWeights::Menu FactorizeWeights::menu_of(const FactorProblem& problem, bool fine,
-                                                 const PassContext& context) const {
-  Menu menu{{}, {{static_cast<double>(problem.kernel.size()), 0.0}}};
-  const int64_t step =
-      multiple_ > 0 ? multiple_ : quantization::budget_step(problem, multiple(context), fine);
-  for (const FactorPoint& point : problem.solution->points()) {
-    if (!quantization::is_for_budget(problem, point, step)) continue;
-    if (!why_not(problem, point, context).empty()) continue;
-    menu.points.push_back(point);
-    menu.options.push_back({static_cast<double>(point.parameters), point.lost});
-  }
-  return menu;
-}
-
-/// Ranks of all layers at once: each takes one of its points or stays dense, so that the losses,
-/// weighed, add up to little.
+/// Ranks of all layers within the budget, of which factors that were there before take a part.
 void FactorizeWeights::share_out(const Model& model, PassContext& context) {
   std::vector<FactorProblem*> problems;
   double all = products_, budget = *ranks_.budget * products_ - factored_;
@@ -286,43 +271,14 @@ void FactorizeWeights::share_out(const Model& model, PassContext& context) {
       budget -= dense;
     }
   }
-  const auto menus = [&](bool fine) {
-    std::vector<Menu> result;
-    for (FactorProblem* const problem : problems) {
-      result.push_back(menu_of(*problem, fine, context));
-    }
-    return result;
+  const auto allowed = [&](const FactorProblem& problem, const FactorPoint& point) {
+    return why_not(problem, point, context).empty();
   };
-  const auto least = [](const std::vector<Menu>& of) {
-    double sum = 0;
-    for (const Menu& menu : of) {
-      sum += std::min_element(menu.options.begin(), menu.options.end(), [](auto& a, auto& b) {
-               return a.cost < b.cost;
-             })->cost;
-    }
-    return sum;
-  };
-  // Small ranks are for those who know what they do to the outputs, and for budgets that need them.
-  const bool told = std::any_of(problems.begin(), problems.end(), [](auto* p) { return p->energy > 0; });
-  std::vector<Menu> chosen = menus(told);
-  if (!told && least(chosen) > budget) chosen = menus(true);
-  if (least(chosen) > budget) {
+  const double least = quantization::share_out(problems, worth(model, context, problems), budget,
+                                               {multiple(context), multiple_ > 0, allowed});
+  if (least > budget) {
     context.warn(fmt::format("budget {} cannot be reached: {:.2f} of the parameters is the least here",
-                             *ranks_.budget, *ranks_.budget + (least(chosen) - budget) / all));
-  }
-  const std::vector<double> weights = worth(model, context, problems);
-  std::vector<std::vector<numerics::BudgetOption>> units;
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    units.push_back(std::move(chosen[i].options));
-    for (numerics::BudgetOption& option : units[i]) option.loss *= weights[i];
-  }
-  const auto choice = numerics::allocate_budget(units, budget);
-  for (size_t i = 0; i < choice.size(); ++i) {
-    if (choice[i] > 0) {
-      problems[i]->chosen = chosen[i].points[choice[i] - 1];
-    } else {
-      problems[i]->obstacle = "within the budget it may stay dense";
-    }
+                             *ranks_.budget, *ranks_.budget + (least - budget) / all));
   }
 }
 

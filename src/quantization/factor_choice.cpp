@@ -25,9 +25,6 @@ constexpr double kWorthwhile = 0.8;
 /// Part of the parameters at which methods for a convolution are compared.
 constexpr double kCompareAt = 0.5;
 
-/// A budget has at least as many ranks of a layer to choose from.
-constexpr int64_t kBudgetSteps = 4;
-
 std::string_view method_name(const Layer& layer, FactorMethod method) {
   if (layer.kind != LayerKind::kConv) return "svd";
   switch (method) {
@@ -196,18 +193,6 @@ FactorPoint choose_point(const FactorProblem& problem, const RankOptions& option
   if (last == nullptr) return {};
   if (solution.method() == FactorMethod::kTucker || last->rank < multiple) return *last;
   return solution.point(last->rank / multiple * multiple);
-}
-
-int64_t budget_step(const FactorProblem& problem, int64_t multiple, bool fine) {
-  const auto most = static_cast<int64_t>(problem.solution->points().size());
-  if (!fine || most >= kBudgetSteps * multiple) return std::clamp<int64_t>(most, 1, multiple);
-  int64_t step = 1;
-  while (2 * step <= most / kBudgetSteps) step *= 2;
-  return step;
-}
-
-bool is_for_budget(const FactorProblem& problem, const FactorPoint& point, int64_t step) {
-  return problem.solution->method() == FactorMethod::kTucker || point.rank % step == 0;
 }
 
 std::string why_not_smaller(const FactorProblem& problem, const FactorPoint& point,

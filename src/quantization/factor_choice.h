@@ -55,11 +55,6 @@ void solve(FactorProblem& problem, std::span<const LayerMoments> moments,
 /// By rank, ratio or energy; rank 0 where nothing is within the ratio.
 numerics::FactorPoint choose_point(const FactorProblem& problem, const RankOptions& options,
                                    int64_t multiple);
-/// A budget chooses between multiples of this: `multiple`, which kernels like, or the one rank below
-/// it that a narrow layer has; `fine`: between at least four, in layers of any width.
-int64_t budget_step(const FactorProblem& problem, int64_t multiple, bool fine);
-bool is_for_budget(const FactorProblem& problem, const numerics::FactorPoint& point, int64_t step);
-
 /// Why factors of this rank do not make the file smaller, or "".
 std::string why_not_smaller(const FactorProblem& problem, const numerics::FactorPoint& point,
                             const RankOptions& options);
