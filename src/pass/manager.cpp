@@ -59,6 +59,10 @@ std::unique_ptr<Pass> PassManager::bind(const StepSpec& step) const {
   throw Error(ErrorCode::kRecipe, message);
 }
 
+Fidelity PassManager::fidelity(const std::string& pass) const {
+  return passes_.create(pass)->info().fidelity;
+}
+
 void PassManager::check_services(const Pass& pass) const {
   if (pass.info().needs.runtime) context_.runtime();
   if (pass.skips_without_data()) return;

@@ -32,6 +32,8 @@ class PassManager {
   /// A pass with the options of `step` bound; throws kRecipe listing what is wrong with them.
   std::unique_ptr<Pass> bind(const StepSpec& step) const;
 
+  Fidelity fidelity(const std::string& pass) const;
+
  private:
   bool run_restarting(Model& model, const StepSpec& step);
   /// The pass stores weights in 8 bits or fewer.

@@ -104,7 +104,7 @@ uint64_t RunJudge::encoded_size(const Model& model) {
   return encoded_sizes_[state] = encoded.file_size();
 }
 
-void RunJudge::measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) {
+void RunJudge::measure(Model& model, const StepQuestion& question, StepReport& step) {
   const auto known = in_.nonzeros != nullptr ? in_.nonzeros->of(model) : std::nullopt;
   step.size = size_figure(model, ValueTypes(), known);
   if (in_.nonzeros != nullptr && !known) in_.nonzeros->add(model, step.size.nonzeros);
@@ -112,11 +112,11 @@ void RunJudge::measure(Model& model, const std::vector<LimitSpec>& limits, StepR
   step.peak_bytes = support::peak_resident_bytes();
   figures_ = {.size_bytes = step.size.file_bytes, .input_size_bytes = in_.baseline_size.file_bytes};
   if (!in_.runtime) return;
-  if (in_.evaluator != nullptr && (step.changed || !limits.empty())) {
+  if (in_.evaluator != nullptr && (question.metric || !question.limits.empty())) {
     figures_.metric = judged_metric(*in_.evaluator, model);
     step.metric = to_figure(in_.evaluator->metric(), figures_.metric->result.value);
   }
-  if (asks_for(limits, "latency") && in_.sample) {
+  if (asks_for(question.limits, "latency") && in_.sample) {
     figures_.latency =
         latency_pair(*in_.runtime, *in_.baseline, model, *in_.sample, kGatePairs, kGateSeconds);
     step.latency = figures_.latency->candidate;
