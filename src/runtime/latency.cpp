@@ -11,6 +11,9 @@ namespace {
 
 constexpr int kWarmUpRuns = 3;
 constexpr int kLeastPairs = 6;
+/// Enough where the 95 % interval of the ratio is this narrow, looked at every so many pairs.
+constexpr double kNarrow = 0.02;
+constexpr int kPairsBetweenLooks = 20;
 
 double quantile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
@@ -45,6 +48,23 @@ Latency summarize(std::vector<double> seconds, std::vector<double> ratios) {
   return result;
 }
 
+/// Of one session against the first. Two pairs, one in each order, make one ratio: what the order
+/// gives and takes cancels.
+Latency compare(const std::vector<double>& first, const std::vector<double>& mine) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i + 1 < mine.size(); i += 2) {
+    ratios.push_back(std::sqrt(mine[i] / first[i] * mine[i + 1] / first[i + 1]));
+  }
+  return summarize(mine, std::move(ratios));
+}
+
+bool all_known(const std::vector<std::vector<double>>& seconds) {
+  return std::all_of(seconds.begin(), seconds.end(), [&](const auto& mine) {
+    const Latency latency = compare(seconds[0], mine);
+    return latency.ratio_high - latency.ratio_low <= kNarrow * latency.ratio;
+  });
+}
+
 }  // namespace
 
 std::vector<Latency> measure_latency(std::span<Session* const> sessions, const Feeds& feeds,
@@ -59,6 +79,8 @@ std::vector<Latency> measure_latency(std::span<Session* const> sessions, const F
   std::vector<std::vector<double>> seconds(sessions.size());
   for (int pair = 0; pair < pairs; ++pair) {
     if (pair >= kLeastPairs && elapsed() >= max_seconds) break;
+    const bool look = seconds.size() > 1 && pair > 0 && pair % kPairsBetweenLooks == 0;
+    if (look && all_known(seconds)) break;
     // Whoever runs first pays for a colder cache, so the order alternates.
     for (size_t i = 0; i < sessions.size(); ++i) {
       const size_t at = pair % 2 == 0 ? i : sessions.size() - 1 - i;
@@ -66,14 +88,7 @@ std::vector<Latency> measure_latency(std::span<Session* const> sessions, const F
     }
   }
   std::vector<Latency> result;
-  for (const auto& mine : seconds) {
-    // Two pairs, one in each order, make one ratio: what the order gives and takes cancels.
-    std::vector<double> ratios;
-    for (size_t i = 0; i + 1 < mine.size(); i += 2) {
-      ratios.push_back(std::sqrt(mine[i] / seconds[0][i] * mine[i + 1] / seconds[0][i + 1]));
-    }
-    result.push_back(summarize(mine, std::move(ratios)));
-  }
+  for (const auto& mine : seconds) result.push_back(compare(seconds[0], mine));
   return result;
 }
 

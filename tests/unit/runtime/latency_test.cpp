@@ -70,11 +70,22 @@ TEST(Latency, BoundsTheMedianByOrderStatistics) {
   FakeSession ramp('b', rising, &order);
   Session* const both[] = {&one, &ramp};
   const auto result = measure_latency(both, {}, 100, 100);
+  EXPECT_EQ(result[1].pairs, 100) << "the interval is wide to the end";
   // Two pairs make one ratio, sqrt(i (i + 1)) for odd i. 95 % for n = 50 by the binomial
   // distribution: the 18th and the 33rd of them.
   EXPECT_NEAR(result[1].ratio, (std::sqrt(49.0 * 50) + std::sqrt(51.0 * 52)) / 2, 1e-9);
   EXPECT_NEAR(result[1].ratio_low, std::sqrt(35.0 * 36), 1e-9);
   EXPECT_NEAR(result[1].ratio_high, std::sqrt(65.0 * 66), 1e-9);
+}
+
+TEST(Latency, StopsWhenTheRatioIsKnown) {
+  std::string order;
+  FakeSession a('a', {0.002}, &order);
+  FakeSession steady('b', {0.001}, &order);
+  Session* const both[] = {&a, &steady};
+  const auto result = measure_latency(both, {}, 1000, 100);
+  EXPECT_EQ(result[1].pairs, 20);
+  EXPECT_DOUBLE_EQ(result[1].ratio, 0.5);
 }
 
 TEST(Latency, TheOrderWithinAPairCancels) {
