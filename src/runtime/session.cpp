@@ -4,6 +4,10 @@
 #include <onnxruntime_session_options_config_keys.h>
 #include <spdlog/fmt/fmt.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -89,6 +93,14 @@ OrtSession::OrtSession(std::shared_ptr<const Library> library, const onnx::Model
   } catch (const Ort::Exception& error) {
     throw translate(ErrorCode::kModel, error);
   }
+}
+
+// A run opens dozens of sessions, and what each leaves between small blocks that live on would add up.
+OrtSession::~OrtSession() {
+  session_.reset();
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 std::vector<ValueInfo> OrtSession::output_types() const {

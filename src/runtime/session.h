@@ -25,6 +25,9 @@ class OrtSession final : public Session {
   /// `model` already has the outputs that are wanted. Throws kModel in the runtime's words.
   OrtSession(std::shared_ptr<const Library> library, const onnx::ModelProto& model,
              const OpenOptions& options);
+  ~OrtSession() override;
+  OrtSession(const OrtSession&) = delete;
+  OrtSession& operator=(const OrtSession&) = delete;
 
   const std::vector<ValueInfo>& inputs() const override { return inputs_; }
   const std::vector<std::string>& output_names() const override { return output_names_; }
