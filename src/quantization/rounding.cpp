@@ -23,6 +23,8 @@ using analysis::LayerMatrix;
 
 constexpr double kDamping = 0.01;
 constexpr int kSweeps = 4;
+/// Scales for the codes, then codes for the scales: each lowers the error of few-bit weights.
+constexpr int kFits = 4;
 /// Multiplications that looking for better scales may take, and that a layer's steps may.
 constexpr double kSearchWork = 4e10;
 constexpr double kAdaptiveWork = 2e10;
@@ -199,6 +201,23 @@ class GroupProblems {
     }
   }
 
+  /// Better codes for the scales that are there. Only without blocks.
+  void refine(RoundedWeight& weight) const {
+    const ScaleMap map(layer_, matrix_, options_.block);
+    const std::vector<float> stored(weight.codes.begin(), weight.codes.end());
+    const LayerMatrix ordered(layer_, stored);
+    std::vector<int8_t> codes;
+    for (int64_t part = 0; part < matrix_.groups() * parts_; ++part) {
+      const auto before = part_of(ordered, part);
+      std::vector<int8_t> own;
+      for (const float code : before) own.push_back(static_cast<int8_t>(code));
+      const GroupGrid grid = map.grid(part / parts_, weight, 1.0F);
+      numerics::refine_codes(problem_of(part), view_of(grid, part), kSweeps, kDamping, own);
+      codes.insert(codes.end(), own.begin(), own.end());
+    }
+    weight.codes = matrix_.in_weight_order(std::span<const int8_t>(codes));
+  }
+
  private:
   /// Partners within the same part; pairs across parts are mended at the end.
   std::vector<std::vector<std::array<int64_t, 2>>> partners_by_part() const {
@@ -350,7 +369,10 @@ RoundedWeight round_weight(const Layer& layer, const Tensor& weight,
   const GroupProblems problems(layer, matrix, grams, options);
   problems.solve(result, factors_for(options, problems));
   const bool may_fit = options.block == 0 && options.scales.empty() && options.range.max <= 7;
-  if (may_fit) problems.fit_scales(result);
+  for (int i = 0; may_fit && i < kFits; ++i) {
+    problems.fit_scales(result);
+    problems.refine(result);
+  }
   if (options.pair_rule) {
     numerics::enforce_pair_rule(result.codes, analysis::reduction_layout(layer));
   }
