@@ -135,7 +135,7 @@ struct TrainingPlan {
 
 struct TrainingTask : TrainingPlan {
   std::shared_ptr<const Dataset> data;         ///< batchable
-  /// Held out: the loss of each epoch on it is told, and decides nothing. May be null.
+  /// Held out: the loss of each epoch on it is told, and decides where scores are equal. May be null.
   std::shared_ptr<const Dataset> validation = {};
   /// Trained values by name of the constant; empty: all that can be (Trainer::check).
   std::vector<std::string> parameters = {};
@@ -150,7 +150,7 @@ struct TrainingTask : TrainingPlan {
   /// Runs what lies before the part that can be trained, in ONNX Runtime: batch -> the values named
   /// by TrainingCheck::fed. Empty where they are the model's inputs.
   std::function<Feeds(const Feeds& batch)> prefix = {};
-  /// Scores a candidate, higher is better: after each epoch the best is kept. Without it the last one is.
+  /// Scores a candidate, higher is better: after each epoch the best is kept. Without it the last is.
   std::function<double(const Model& candidate)> judge = {};
   std::filesystem::path checkpoint = {};       ///< written after each epoch, read at the start if there
   uint64_t seed = 0;

@@ -30,8 +30,10 @@ struct Request {
   }
   void require_range(int64_t least, int64_t most) const {
     if (labels.least >= least && labels.largest <= most) return;
+    const bool from_one = labels.least == 1 && labels.largest == most + 1;
     fail(fmt::format("{} to {}, the output has classes {} to {}", labels.least, labels.largest,
-                     std::max<int64_t>(least, 0), most));
+                     std::max<int64_t>(least, 0), most),
+         from_one ? "labels count from 0: subtract 1 from each of them" : "");
   }
 };
 

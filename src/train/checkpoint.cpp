@@ -151,6 +151,7 @@ void put(Writer& out, const TrainingState& state) {
   put(out, static_cast<double>(state.result.best_epoch));
   put(out, state.result.start_score);
   put(out, state.result.best_score);
+  put(out, state.best_loss);
   put(out, state.result.epochs);
   for (const auto* part : {&state.running, &state.best, &state.teacher}) put(out, *part);
   for (const auto* part : {&state.moments, &state.loss, &state.pruner}) put(out, *part);
@@ -163,6 +164,7 @@ void get(Reader& in, TrainingState& state) {
   state.result.best_epoch = static_cast<int>(in.number());
   get(in, state.result.start_score);
   get(in, state.result.best_score);
+  get(in, state.best_loss);
   get(in, state.result.epochs);
   for (auto* part : {&state.running, &state.best, &state.teacher}) get(in, *part);
   for (auto* part : {&state.moments, &state.loss, &state.pruner}) get(in, *part);

@@ -28,6 +28,7 @@ struct TrainingState {
   bool has_best = false;  ///< `best` may be written; else it is the start
   size_t optimizer_steps = 0;
   TrainingResult result;
+  std::optional<double> best_loss;  ///< on held-out data, of what `result` calls the best
   Snapshot running, best, teacher;  ///< `teacher`: of this round of self-distillation
   std::vector<at::Tensor> moments, loss, pruner;
 };

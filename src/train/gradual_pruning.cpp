@@ -114,7 +114,8 @@ std::vector<at::Tensor> GradualPruner::choose(size_t done) const {
     const auto count = static_cast<int64_t>(all_scores.back().size());
     const double share = sparsity_at(options_.curve, options_.from, weight.to, done, end_);
     const auto fixed = weight.fixed.sum(at::kLong).item<int64_t>();
-    targets.push_back(std::max(numerics::prune_count(count, share), fixed));
+    // At least one weight of each layer stays.
+    targets.push_back(std::max(std::min(numerics::prune_count(count, share), count - 1), fixed));
     total += count;
     wanted += share * static_cast<double>(count);
     all_fixed += fixed;
@@ -129,7 +130,6 @@ std::vector<at::Tensor> GradualPruner::choose(size_t done) const {
     std::vector<numerics::ScoredLayer> layers;
     int64_t regrown = 0;
     for (size_t i = 0; i < weights_.size(); ++i) {
-      // At least one weight of each layer stays.
       const auto count = static_cast<double>(all_scores[i].size());
       layers.push_back({.scores = all_scores[i], .max_sparsity = 1 - 1 / count});
       regrown += returns[i];

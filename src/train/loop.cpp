@@ -58,6 +58,7 @@ class Loop {
   bool run_step(std::span<const size_t> indices);
   void end_epoch();
   void judge_epoch(TrainingEpoch& epoch);
+  bool wins_tie(const TrainingEpoch& epoch) const;
   TrainingEpoch figures() const;
   void estimate_statistics();
   void begin_round();
@@ -121,7 +122,10 @@ void Loop::start() {
   state_.best = student_.snapshot();
   if (task_.judge) {
     state_.result.start_score = task_.judge(model_);
-    if (!pruner_) state_.result.best_score = state_.result.start_score;
+    if (!pruner_) {
+      state_.result.best_score = state_.result.start_score;
+      state_.best_loss = gradients_.validation_loss();
+    }
   }
   if (pruner_) pruner_->update(0);
 }
@@ -130,13 +134,17 @@ void Loop::start() {
 void Loop::warn_of_jumps() {
   constexpr size_t kEnough = 10;
   if (!pruner_ || task_.prune->until <= 0 || pruner_->masks() >= kEnough) return;
+  const auto steps = std::llround(task_.prune->until * static_cast<double>(steps_));
+  const bool seldom = task_.prune->every > 1 && steps >= static_cast<long long>(kEnough);
+  const std::string masks =
+      pruner_->masks() == 1 ? "one jump" : fmt::format("{} jumps", pruner_->masks());
   state_.result.warnings.push_back(
-      fmt::format("zeros come in {} {}: there are {} steps until prune-until{}; more epochs, or "
-                  "smaller batches, make room for more",
-                  pruner_->masks(), pruner_->masks() == 1 ? "jump" : "jumps",
-                  std::llround(task_.prune->until * static_cast<double>(steps_)),
-                  task_.prune->every > 1 ? ", and prune-every is " + std::to_string(task_.prune->every)
-                                         : ""));
+      seldom ? fmt::format("zeros come in {}: prune-every is {}, and prune-until leaves {} steps; a "
+                           "smaller prune-every makes more of them",
+                           masks, task_.prune->every, steps)
+             : fmt::format("zeros come in {}: prune-until leaves {} {}; more epochs, or smaller "
+                           "batches, make more of them",
+                           masks, steps, steps == 1 ? "step" : "steps"));
 }
 
 /// Scores of two judges cannot be compared: the best so far would not be the best.
@@ -321,6 +329,14 @@ double Loop::judge() const {
   return task_.judge(candidate);
 }
 
+/// Few held-out samples give equal scores; their loss tells more. Without it the later epoch wins,
+/// whose rate was lower.
+bool Loop::wins_tie(const TrainingEpoch& epoch) const {
+  if (epoch.score != state_.result.best_score) return false;
+  if (epoch.validation_loss && state_.best_loss) return *epoch.validation_loss < *state_.best_loss;
+  return state_.result.best_epoch > 0;
+}
+
 void Loop::end_epoch() {
   estimate_statistics();
   TrainingEpoch epoch = figures();
@@ -347,11 +363,10 @@ void Loop::judge_epoch(TrainingEpoch& epoch) {
   if (is_pruning()) return;
   auto& result = state_.result;
   const bool better = !epoch.score || !result.best_score || *epoch.score > *result.best_score;
-  // Few samples of validation give equal scores; the later epoch had the lower rate.
-  const bool as_good = result.best_epoch > 0 && epoch.score == result.best_score;
   state_.stale = better ? 0 : state_.stale + 1;
-  if (!better && !as_good) return;
+  if (!better && !wins_tie(epoch)) return;
   result.best_score = epoch.score;
+  state_.best_loss = epoch.validation_loss;
   result.best_epoch = static_cast<int>(result.epochs.size()) + 1;
   state_.best = student_.snapshot();
 }

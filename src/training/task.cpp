@@ -227,6 +227,7 @@ void warn_of_loss(const TrainingResult& result, Evaluator* evaluator, PassContex
   constexpr double kFarLoss = 2;     // without a metric: times the loss of the first epoch
   const char* const way_out =
       "a lower learning-rate, more epochs, or fewer zeros (prune-sparsity) may keep it";
+  if (result.interrupted) return;  // nothing is as it was meant
   if (evaluator != nullptr && result.start_score && result.best_score) {
     const double start = std::abs(*result.start_score), best = std::abs(*result.best_score);
     const double lost = *result.start_score - *result.best_score;
@@ -258,9 +259,10 @@ void record(const TrainingResult& result, double sign, PassContext& context) {
   context.count("best epoch", result.best_epoch);
   context.count("trained numbers", static_cast<int64_t>(result.parameters));
   for (const std::string& warning : result.warnings) context.warn(warning);
-  if (!result.resumed.empty()) context.note("training went on " + result.resumed);
+  if (!result.resumed.empty()) context.note("training went on from its checkpoint, " + result.resumed);
   if (result.best_epoch == 0 && result.best_score) {
-    context.warn("no epoch was better than the start, which is kept");
+    context.warn("no epoch was better than the start, which is kept; a lower learning-rate, or more "
+                 "epochs, may find one");
   }
   warn_of_loss(result, context.evaluator(), context);
 }

@@ -33,6 +33,14 @@ Model small_model() {
     })");
 }
 
+/// Of a training whose last epoch is kept.
+TrainingResult trained(std::vector<TrainingEpoch> epochs) {
+  TrainingResult result;
+  result.best_epoch = static_cast<int>(epochs.size());
+  result.epochs = std::move(epochs);
+  return result;
+}
+
 class FineTune : public testing::Test {
  protected:
   void set_data(bool labels) { services_.training_data = two_classes(40, labels); }
@@ -231,10 +239,10 @@ TEST_F(FineTune, WhatPruningHasCostIsTold) {
       make_evaluator(runtime(), two_classes(40, true), input_, {.metric = "top1"});
   double best = 0.85;
   trainer_->on_train_ = [&](Model&, const TrainingTask&) {
-    return TrainingResult{.epochs = {{0.5, 0.6, best, 0.001, 1}},
-                          .best_epoch = 1,
-                          .start_score = 0.9,
-                          .best_score = best};
+    TrainingResult result = trained({{0.5, 0.6, best, 0.001, 1}});
+    result.start_score = 0.9;
+    result.best_score = best;
+    return result;
   };
   EXPECT_THAT(run({{"prune-sparsity", "0.9"}}).warnings, IsEmpty());
   best = 0.25;
@@ -246,8 +254,7 @@ TEST_F(FineTune, WhatPruningHasCostIsTold) {
 TEST_F(FineTune, ALossThatRoseIsToldWhereNothingJudges) {
   set_data(true);
   trainer_->on_train_ = [&](Model&, const TrainingTask&) {
-    return TrainingResult{.epochs = {{0.5, {}, {}, 0.001, 1}, {1.5, {}, {}, 0.001, 1}},
-                          .best_epoch = 2};
+    return trained({{0.5, {}, {}, 0.001, 1}, {1.5, {}, {}, 0.001, 1}});
   };
   EXPECT_THAT(run().warnings, testing::Contains(HasSubstr("the loss rose from 0.5 in the first epoch to 1.5")));
 }
@@ -267,11 +274,13 @@ TEST_F(FineTune, EachStepAndRoundHasACheckpointOfItsOwn) {
 TEST_F(FineTune, WhereItWentOnIsNoted) {
   set_data(true);
   trainer_->on_train_ = [](Model&, const TrainingTask&) {
-    return TrainingResult{.resumed = "after epoch 2, step 10 of 50"};
+    TrainingResult result = trained({});
+    result.resumed = "after epoch 2, step 10 of 50";
+    return result;
   };
   PassContext used = context();
   run({}, used);
-  EXPECT_THAT(used.notes(), ElementsAre("training went on after epoch 2, step 10 of 50"));
+  EXPECT_THAT(used.notes(), ElementsAre("training went on from its checkpoint, after epoch 2, step 10 of 50"));
 }
 
 TEST_F(FineTune, AnInterruptKeepsTheBestSoFar) {
@@ -285,7 +294,9 @@ TEST_F(FineTune, AnInterruptKeepsTheBestSoFar) {
     EXPECT_TRUE(support::ends_by_itself());
     request_interrupt();
     EXPECT_THROW(task.progress(progress), Error) << "goes on after an interrupt";
-    return {.epochs = {{0.5, {}, {}, 0.001, 1}}, .best_epoch = 1, .interrupted = true};
+    TrainingResult result = trained({{0.5, {}, {}, 0.001, 1}});
+    result.interrupted = true;
+    return result;
   };
   PassContext used = context();
   const Outcome outcome = run({}, used);

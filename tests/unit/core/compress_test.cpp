@@ -193,6 +193,13 @@ TEST_F(Compress, ADryRunComputesAndWritesNothing) {
   EXPECT_TRUE(report.dry_run);
   EXPECT_EQ(report.steps.size(), 2u);
   EXPECT_TRUE(report.steps[0].size_is_bound);
+  const RunReport integers = run("steps: [quantize-weights, encode-weights]\n", [](RunOptions& options) {
+    options.dry_run = true;
+    options.runtime = nullptr;
+  });
+  for (const StepReport& step : integers.steps) {
+    EXPECT_FALSE(step.size_is_bound) << "scales, and layers that stay, are not known";
+  }
   EXPECT_FALSE(has_output());
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr double kZ = 1.959963984540054;
 
@@ -182,12 +183,14 @@ TEST(ScorerTest, RefusesLabelsThatDoNotFit) {
       make_scorer(find_metric(metric), profile, labels, "eval.npz");
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kData);
-      return e.message();
+      return e.message() + "; " + e.hint();
     }
     return std::string("no error");
   };
   EXPECT_THAT(error("top1", output({3}), ids({}, 0, 3)),
               HasSubstr("eval.npz: 0 to 3, the output has classes 0 to 2"));
+  EXPECT_THAT(error("top1", output({3}), ids({}, 0, 3)), Not(HasSubstr("subtract")));
+  EXPECT_THAT(error("top1", output({3}), ids({}, 1, 3)), HasSubstr("subtract 1 from each"));
   EXPECT_THAT(error("top1", output({3}), ids({}, -1, 2)), HasSubstr("-1 to 2"));
   EXPECT_THAT(error("top1", output({3}), {true, false, {}, 0, 0}),
               HasSubstr("eval.npz: numbers with fractions"));

@@ -85,6 +85,14 @@ TEST(GradualPruning, LocalCountsAreExactInEachWeight) {
   EXPECT_EQ(set.parameters[0]->value(set.parameters[0]->leaves())[1][4].item<float>(), 10);
 }
 
+TEST(GradualPruning, NoLayerIsEmptied) {
+  ParameterSet set = two_weights();
+  GradualPruner pruner(plan(0.99), set, 100);
+  pruner.update(50);
+  EXPECT_EQ(zeros(set, 0), 9);
+  EXPECT_EQ(zeros(set, 1), 9);
+}
+
 TEST(GradualPruning, GlobalHasOneThresholdButLeavesOneOfEach) {
   ParameterSet set = two_weights();
   auto options = plan(0.6);

@@ -517,13 +517,35 @@ TEST(Training, LossOnHeldOutSamplesIsToldAndDecidesNothing) {
   EXPECT_EQ(seen, result.epochs[2].validation_loss);
 }
 
+TEST(Training, WhereScoresAreEqualTheHeldOutLossDecides) {
+  auto task = task_for(lines(), 6);
+  task.judge = [](const Model&) { return 0.5; };
+  Model model = linear();
+  EXPECT_EQ(train(model, task).best_epoch, 0) << "nothing tells that an epoch is better";
+  task.validation = std::make_shared<MadeData>(50, 2, line);
+  const auto result = train(model, task);
+  size_t least = 0;
+  for (size_t i = 1; i < result.epochs.size(); ++i) {
+    if (*result.epochs[i].validation_loss < *result.epochs[least].validation_loss) least = i;
+  }
+  EXPECT_EQ(result.best_epoch, static_cast<int>(least) + 1);
+  EXPECT_NE(values(model, "w")[0], 0.1F);
+  // Nothing is won from the best weights.
+  task.optimizer.learning_rate = 1;
+  Model best = linear("2, 1, -3, 0");
+  best.graph().set_constant(best.graph().find("b"),
+                            Tensor::from({2}, std::vector<float>{0.5, 0}));
+  EXPECT_EQ(train(best, task).best_epoch, 0);
+}
+
 TEST(Training, ZerosThatComeInJumpsAreTold) {
   auto task = task_for(lines(), 4);
   task.prune = GradualPruning{.weights = {"w"}, .to = 0.5, .every = 20};
   Model model = linear();
   const auto result = train(model, task);
   ASSERT_EQ(result.warnings.size(), 1U);
-  EXPECT_TRUE(contains(result.warnings[0], "zeros come in 1 jump: there are 19 steps"));
+  EXPECT_TRUE(contains(result.warnings[0], "zeros come in one jump: prune-every is 20, and "
+                                            "prune-until leaves 19 steps"));
   task.prune->every = 0;
   EXPECT_TRUE(train(model = linear(), task).warnings.empty());
 }
