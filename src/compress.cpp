@@ -196,6 +196,7 @@ class Run {
                     .nonzeros = &nonzeros_},
                    *manager_);
     StepRunner runner(*manager_, *context_, judge);
+    runner.starts_at(report_.metric_baseline);
     runner.on_step([&](const Model& model, const StepReport& step) { keep_step(model, step); });
     runner.before_step([&](Model& model, const StepSpec& step) { prepare_step(model, step); });
     if (!runner.run(*model_, recipe_.steps, report_.steps)) report_.failed = true;
@@ -233,13 +234,12 @@ class Run {
     return last != recipe_.steps.rend() && last->pass == "encode-weights";
   }
 
-  /// A step that the recipe does not list; in the report where it changed something.
-  void run_unlisted(const std::string& pass) {
-    const auto outcome = manager_->run(*model_, plain_step(pass));
+  void encode() {
+    const auto outcome = manager_->run(*model_, plain_step("encode-weights"));
     if (outcome.changed) {
       StepReport step;
-      step.name = pass;
-      step.label = pass;
+      step.name = "encode-weights";
+      step.label = "encode-weights";
       step.options = outcome.options;
       step.changed = true;
       step.seconds = outcome.seconds;
@@ -254,13 +254,7 @@ class Run {
   void encode_and_mark() {
     report_.input_hash = input_figures_.get().hash;
     report_.size_before.nonzeros = input_figures_.get().nonzeros;
-    if (recipe_.encode && !ends_encoded() && passes_.contains("encode-weights")) {
-      run_unlisted("encode-weights");
-      // What encoding added gets a short name, too.
-      if (!recipe_.steps.empty() && recipe_.steps.back().pass == "shorten-names") {
-        run_unlisted("shorten-names");
-      }
-    }
+    if (recipe_.encode && !ends_encoded() && passes_.contains("encode-weights")) encode();
     known_nonzeros_ = nonzeros_.of(*model_);
     model_->set_metadata("mcompress.version", version());
     model_->set_metadata("mcompress.runtime", report_.environment.runtime_version);

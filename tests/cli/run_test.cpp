@@ -75,6 +75,23 @@ TEST_F(CliRun, SettingsReachTheirStep) {
   EXPECT_NE(zeros("0.25"), zeros("0.75"));
 }
 
+TEST_F(CliRun, ShortNamesStandBehindOrBeforeTheEncodingAndLayersAreFoundAgain) {
+  const auto steps = [&](const std::string& recipe) {
+    testing::write_bytes(path("r.yaml"), "steps: [share-weights: {values: 2}, " + recipe + "]\n");
+    const testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml", "--force", "--json"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    std::vector<std::string> names;
+    const nlohmann::json report = nlohmann::json::parse(result.out);
+    for (const nlohmann::json& step : report.at("steps")) names.push_back(step.at("name"));
+    EXPECT_LE(report.at("layers").at(0).at("bits_after"), 16);
+    EXPECT_GT(report.at("layers").at(0).at("bits_after"), 0);
+    return names;
+  };
+  EXPECT_THAT(steps("shorten-names"), ElementsAre("share-weights", "shorten-names", "encode-weights"));
+  EXPECT_THAT(steps("encode-weights, shorten-names"),
+              ElementsAre("share-weights", "encode-weights", "shorten-names"));
+}
+
 TEST_F(CliRun, BytesDoNotDependOnThreads) {
   for (const char* threads : {"1", "2"}) {
     const std::string output = std::string("out") + threads + ".onnx";
