@@ -61,8 +61,8 @@ bool steps_before(const std::vector<StepSpec>& steps, const PassManager& manager
 class GateJudge final : public StepJudge {
  public:
   explicit GateJudge(StepJudge& judge) : judge_(judge) {}
-  void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) override {
-    if (!limits.empty()) judge_.measure(model, limits, step);
+  void measure(Model& model, const StepQuestion& question, StepReport& step) override {
+    if (!question.limits.empty()) judge_.measure(model, question, step);
   }
   std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) override {
     return judge_.judge(limits, strict);

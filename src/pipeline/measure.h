@@ -70,7 +70,7 @@ class RunJudge final : public StepJudge {
   };
   RunJudge(Inputs inputs, PassManager& encoder) : in_(std::move(inputs)), encoder_(encoder) {}
 
-  void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) override;
+  void measure(Model& model, const StepQuestion& question, StepReport& step) override;
   std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) override;
 
  private:

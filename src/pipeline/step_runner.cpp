@@ -60,19 +60,43 @@ StepRunner::Next StepRunner::run_list(Model& model, const std::vector<StepSpec>&
                                       const std::string& prefix, std::vector<StepReport>& reports) {
   for (size_t i = 0; i < steps.size() && !context_.finishes_early(); ++i) {
     const std::string label = prefix + std::to_string(i + 1);
-    const Next next = steps[i].pass.empty() ? run_repeat(model, steps[i], label, reports)
-                                            : run_step(model, steps[i], label, reports);
+    const StepSpec* following = i + 1 < steps.size() ? &steps[i + 1] : nullptr;
+    const Next next = steps[i].pass.empty()
+                          ? run_repeat(model, steps[i], label, reports)
+                          : run_step(model, steps[i], following, label, reports);
     // Outside a loop a step that was rolled back is left out, and the recipe goes on.
     if (next == Next::kStop || (next == Next::kEndLoop && !prefix.empty())) return next;
   }
   return Next::kGoOn;
 }
 
-StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const std::string& label,
-                                      std::vector<StepReport>& reports) {
+bool StepRunner::keeps_outputs(const StepSpec& step) const {
+  if (step.pass.empty()) return false;
+  const Fidelity fidelity = manager_.fidelity(step.pass);
+  return fidelity == Fidelity::kExact || fidelity == Fidelity::kRounding;
+}
+
+void StepRunner::measure(Model& model, const StepSpec& step, const StepSpec* following,
+                         StepReport& report) {
+  if (report.changed && manager_.fidelity(step.pass) != Fidelity::kExact) metric_.reset();
+  const bool left_to_next =
+      following != nullptr && keeps_outputs(step) && keeps_outputs(*following);
+  StepQuestion question{.metric = !metric_ && !left_to_next};
+  if (step.gate) question.limits = step.gate->limits;
+  judge_.measure(model, question, report);
+  if (report.metric) {
+    metric_ = report.metric;
+  } else if (report.changed) {
+    report.metric = metric_;
+  }
+}
+
+StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const StepSpec* following,
+                                      const std::string& label, std::vector<StepReport>& reports) {
   check_interrupt();
   if (before_step_) before_step_(model, step);
   Model before = model.clone();
+  const std::optional<MetricFigure> metric_before = metric_;
   context_.set_step(++step_count_);
   StepReport report;
   report.name = step.pass;
@@ -93,9 +117,11 @@ StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const 
     report.skips.push_back({skip.layer, skip.output, skip.reason});
   }
   const auto decisions = context_.decisions();
-  judge_.measure(model, step.gate ? step.gate->limits : std::vector<LimitSpec>{}, report);
+  measure(model, step, following, report);
   const Next next = step.gate ? apply_gate(model, before, *step.gate, report) : Next::kGoOn;
-  if (!report.rolled_back) {
+  if (report.rolled_back) {
+    metric_ = metric_before;
+  } else {
     decisions_.insert(decisions_.end(), decisions.begin(), decisions.end());
     if (on_step_) on_step_(model, report);
   }
@@ -124,6 +150,7 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
                                         std::vector<StepReport>& reports) {
   for (int round = 0; round < step.repeat; ++round) {
     Model before = model.clone();
+    const std::optional<MetricFigure> metric_before = metric_;
     const auto decisions_before = decisions_.size();
     std::vector<StepSpec> steps;
     for (const auto& inner : step.steps) steps.push_back(resolve_curves(inner, round, step.repeat));
@@ -133,10 +160,11 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
     StepReport report = round_report(label, round + 1, step.repeat);
     bool failed = next == Next::kEndLoop;
     if (!failed && (!step.until.empty() || step.gate)) {
-      std::vector<LimitSpec> limits = step.until;
+      StepQuestion question{.limits = step.until};
+      std::vector<LimitSpec>& limits = question.limits;
       if (step.gate)
         limits.insert(limits.end(), step.gate->limits.begin(), step.gate->limits.end());
-      judge_.measure(model, limits, report);
+      judge_.measure(model, question, report);
       report.gates = judge_.judge(limits, step.gate && step.gate->strict);
       failed = !all_hold(report.gates);
     }
@@ -152,6 +180,7 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
       continue;
     }
     model = std::move(before);
+    metric_ = metric_before;
     context_.forget_types();
     decisions_.resize(decisions_before);
     report.rolled_back = true;

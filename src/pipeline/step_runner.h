@@ -20,23 +20,33 @@ inline constexpr const char* kLeftOut = "left out";
 /// A pass with its defaults.
 StepSpec plain_step(std::string pass);
 
+/// What is asked of the model that a step left behind.
+struct StepQuestion {
+  std::vector<LimitSpec> limits = {};  ///< of its gate or `until`: what they name is measured
+  bool metric = true;                  ///< measured without a limit, too
+};
+
 /// Measures the states of the model that a run goes through; what gates are judged by.
 class StepJudge {
  public:
   virtual ~StepJudge() = default;
-  /// Fills size, metric and latency of a step whose model is `model`, as far as `limits` ask for
-  /// them or they cost little.
-  virtual void measure(Model& model, const std::vector<LimitSpec>& limits, StepReport& step) = 0;
+  /// Fills size, metric and latency of a step whose model is `model`, as far as they are asked for or
+  /// cost little.
+  virtual void measure(Model& model, const StepQuestion& question, StepReport& step) = 0;
   /// One verdict a limit, from what was measured last.
   virtual std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool strict) = 0;
 };
 
-/// Goes through the steps of a recipe: passes, rounds of `repeat`, gates, roll-back.
+/// Goes through the steps of a recipe: passes, rounds of `repeat`, gates, roll-back. The metric is known
+/// after every step that changed the model, without a pass over the data for each: exact steps carry the
+/// figure on, and of steps in a row that compute the same but for rounding the last one is judged.
 class StepRunner {
  public:
   StepRunner(PassManager& manager, PassContext& context, StepJudge& judge)
       : manager_(manager), context_(context), judge_(judge) {}
 
+  /// The metric of the model that the first step gets; unknown without.
+  void starts_at(const std::optional<MetricFigure>& metric) { metric_ = metric; }
   /// Called with the model after each step that was kept.
   void on_step(std::function<void(const Model&, const StepReport&)> callback) {
     on_step_ = std::move(callback);
@@ -56,8 +66,11 @@ class StepRunner {
   enum class Next { kGoOn, kEndLoop, kStop };
   Next run_list(Model& model, const std::vector<StepSpec>& steps, const std::string& prefix,
                 std::vector<StepReport>& reports);
-  Next run_step(Model& model, const StepSpec& step, const std::string& label,
-                std::vector<StepReport>& reports);
+  /// `following`: the step after it in its list; null at the end.
+  Next run_step(Model& model, const StepSpec& step, const StepSpec* following,
+                const std::string& label, std::vector<StepReport>& reports);
+  bool keeps_outputs(const StepSpec& step) const;
+  void measure(Model& model, const StepSpec& step, const StepSpec* following, StepReport& report);
   Next run_repeat(Model& model, const StepSpec& step, const std::string& label,
                   std::vector<StepReport>& reports);
   Next apply_gate(Model& model, Model& before, const GateSpec& gate, StepReport& report);
@@ -68,6 +81,7 @@ class StepRunner {
   std::function<void(const Model&, const StepReport&)> on_step_;
   std::function<void(Model&, const StepSpec&)> before_step_;
   std::vector<PassContext::Decision> decisions_;
+  std::optional<MetricFigure> metric_;  ///< of the model as it is; empty while it is not known
   size_t step_count_ = 0;
 };
 

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/unit/ir/ir_test_support.h"
 
 namespace mcompress {
@@ -11,13 +13,13 @@ namespace {
 
 using ::testing::ElementsAre;
 
-/// Adds `by` to the one constant; records what it was asked for.
+/// Adds `by` to the one constant, and says of itself what `fidelity` says.
 class AddPass final : public Pass {
  public:
-  const PassInfo& info() const override {
-    static const PassInfo info{.name = "add", .summary = "adds", .fidelity = Fidelity::kLossy};
-    return info;
-  }
+  AddPass(std::string name, Fidelity fidelity)
+      : name_(std::move(name)),
+        info_{.name = name_, .summary = "adds", .fidelity = fidelity} {}
+  const PassInfo& info() const override { return info_; }
   void describe(OptionSet& o) override { o.add("by", by_, "how much"); }
   bool run(Model& model, PassContext&) override {
     if (by_ == 0) return lie_;
@@ -29,6 +31,8 @@ class AddPass final : public Pass {
   }
 
  private:
+  std::string name_;
+  PassInfo info_;
   double by_ = 1;
   bool lie_ = false;
 };
@@ -39,8 +43,12 @@ constexpr const char* kUnmeasured = "-1";
 /// The value of the constant is the metric: limits are on it.
 class ValueJudge final : public StepJudge {
  public:
-  void measure(Model& model, const std::vector<LimitSpec>&, StepReport&) override {
+  void measure(Model& model, const StepQuestion& question, StepReport& step) override {
     value_ = model.graph().find("w").constant()->to_float()[0];
+    if (!question.metric && question.limits.empty()) return;
+    ++measured_;
+    step.metric = MetricFigure{};
+    step.metric->value = value_;
   }
   std::vector<GateVerdict> judge(const std::vector<LimitSpec>& limits, bool) override {
     std::vector<GateVerdict> verdicts;
@@ -54,14 +62,16 @@ class ValueJudge final : public StepJudge {
     }
     return verdicts;
   }
+  int measured() const { return measured_; }  ///< passes over the data
 
  private:
   double value_ = 0;
+  int measured_ = 0;
 };
 
-StepSpec add(const std::string& by) {
+StepSpec add(const std::string& by, const std::string& pass = "add") {
   StepSpec step;
-  step.pass = "add";
+  step.pass = pass;
   step.options.kind = ConfigValue::Kind::kMap;
   ConfigValue value;
   value.kind = ConfigValue::Kind::kScalar;
@@ -78,22 +88,66 @@ StepSpec gated(StepSpec step, const std::string& limit, OnFail on_fail) {
 struct Result {
   bool finished = false;
   float value = 0;
+  int measured = 0;
   std::vector<StepReport> reports;
+
+  /// "-": no figure.
+  std::vector<std::string> metrics() const {
+    std::vector<std::string> texts;
+    for (const StepReport& report : reports) {
+      texts.push_back(report.metric ? std::to_string(std::lround(report.metric->value)) : "-");
+    }
+    return texts;
+  }
 };
 
 Result run(const std::vector<StepSpec>& steps) {
   Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
 g (float x) => (float y) <float w = {0}> { y = Add(x, w) })");
   PassRegistry passes;
-  passes.add("add", [] { return std::make_unique<AddPass>(); });
+  for (const auto& [name, fidelity] : {std::pair("add", Fidelity::kLossy),
+                                       std::pair("round", Fidelity::kRounding),
+                                       std::pair("same", Fidelity::kExact)}) {
+    passes.add(name, [name = std::string(name), fidelity = fidelity] {
+      return std::make_unique<AddPass>(name, fidelity);
+    });
+  }
   PassContext context({});
   PassManager manager(passes, context);
   ValueJudge judge;
   StepRunner runner(manager, context, judge);
+  runner.starts_at(MetricFigure{});
   Result result;
   result.finished = runner.run(model, steps, result.reports);
   result.value = model.graph().find("w").constant()->to_float()[0];
+  result.measured = judge.measured();
   return result;
+}
+
+TEST(StepRunner, ExactStepsCarryTheMetricOn) {
+  const Result result = run({add("1", "same"), add("2"), add("0", "same"), add("1", "same")});
+  EXPECT_THAT(result.metrics(), ElementsAre("0", "3", "-", "3"));
+  EXPECT_EQ(result.measured, 1);
+}
+
+TEST(StepRunner, TheLastOfTheStepsThatOnlyRoundIsJudged) {
+  const Result result =
+      run({add("1", "round"), add("1", "round"), add("0", "round"), add("1"), add("1", "round")});
+  EXPECT_THAT(result.metrics(), ElementsAre("-", "-", "2", "3", "4"));
+  EXPECT_EQ(result.measured, 3);
+}
+
+TEST(StepRunner, ARollBackBringsTheMetricBack) {
+  const Result result =
+      run({add("1"), gated(add("5"), "3", OnFail::kRollBack), add("1", "same")});
+  EXPECT_THAT(result.metrics(), ElementsAre("1", "6", "1"));
+  StepSpec rounds;
+  rounds.repeat = 2;
+  rounds.steps = {add("2")};
+  rounds.gate = GateSpec{{{"metric", "3", {}}}, OnFail::kRollBack, false};
+  const Result repeated = run({rounds, add("1", "same")});
+  EXPECT_EQ(repeated.metrics().back(), "2");
+  EXPECT_EQ(repeated.value, 3);
 }
 
 TEST(StepRunner, RunsStepsInOrder) {
