@@ -15,6 +15,7 @@
 #include "pipeline/advice.h"
 #include "pipeline/data_roles.h"
 #include "pipeline/final_validation.h"
+#include "pipeline/growth.h"
 #include "pipeline/measure.h"
 #include "pipeline/output_guard.h"
 #include "pipeline/plan.h"
@@ -63,6 +64,7 @@ class Run {
     run_steps();
     encode_and_mark();
     write_and_measure();
+    warn_of_growth(report_, baseline_->file_size(), report_.size_after.file_bytes);
     report_.advice = advice_for(report_);
     report_.peak_bytes = support::peak_resident_bytes();
     report_.seconds =

@@ -14,6 +14,7 @@ namespace mcompress {
 namespace {
 
 using test::TemporaryFolder;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 /// A small classifier of 1x1x28x28-like rows, with weights large enough to be compressed.
@@ -149,6 +150,15 @@ TEST_F(Compress, EncodingCanBeLeftOut) {
   EXPECT_GT(output().size(), std::filesystem::file_size(folder_ / "in.onnx") * 9 / 10);
 }
 
+TEST_F(Compress, WarnsWhereTheModelBecomesLarger) {
+  EXPECT_THAT(run(kPruneAndShare).warnings, ::testing::Not(Contains(HasSubstr("larger"))));
+  support::write_file_atomically(folder_ / "in.onnx", output());
+  const RunReport report = run("version: 1\nencode: false\nsteps: [decode-weights]");
+  ASSERT_GT(output().size(), support::read_file(folder_ / "in.onnx", ErrorCode::kModel).size());
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("larger than the input")));
+  EXPECT_THAT(report.steps[0].warnings, Contains(HasSubstr("makes the file larger")));
+}
+
 TEST_F(Compress, AFailedGateWritesTheBestSoFar) {
   const RunReport report = run(R"(
 version: 1
@@ -193,10 +203,11 @@ TEST_F(Compress, ADryRunComputesAndWritesNothing) {
   EXPECT_TRUE(report.dry_run);
   EXPECT_EQ(report.steps.size(), 2u);
   EXPECT_TRUE(report.steps[0].size_is_bound);
-  const RunReport integers = run("steps: [quantize-weights, encode-weights]\n", [](RunOptions& options) {
-    options.dry_run = true;
-    options.runtime = nullptr;
-  });
+  const RunReport integers =
+      run("steps: [quantize-weights, encode-weights]\n", [](RunOptions& options) {
+        options.dry_run = true;
+        options.runtime = nullptr;
+      });
   for (const StepReport& step : integers.steps) {
     EXPECT_FALSE(step.size_is_bound) << "scales, and layers that stay, are not known";
   }
