@@ -132,8 +132,8 @@ struct RunReport {
   SizeFigure size_before, size_after;
   std::optional<MetricFigure> metric_baseline;  ///< input model on the data that the steps are judged by
   std::optional<MetricFigure> metric_before, metric_after;  ///< on the evaluation data
-  /// Paired, in the unit of `value` (0.003 of a share is 0.3 points); positive is worse, whichever
-  /// way the metric counts.
+  /// Paired, as Comparison in metric.h has it (0.003 of a share is 0.3 points, else relative);
+  /// positive is worse, whichever way the metric counts.
   std::optional<double> metric_drop, metric_drop_low, metric_drop_high;
   std::optional<LatencyFigure> latency_before, latency_after;
   std::optional<SessionFigure> session_before, session_after;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "mcompress/error.h"
+#include "support/decibels.h"
 #include "support/units.h"
 
 namespace mcompress::evaluation {
@@ -19,6 +20,8 @@ std::string format_value(std::string_view quantity, const Limit& limit, double v
              " pt";
     case Limit::Unit::kPercent:
       return format_percent(value, digits_that_differ(value * 100, limit.value * 100, 1));
+    case Limit::Unit::kDecibels:
+      return format_fixed(value, digits_that_differ(value, limit.value, 1)) + " dB";
     case Limit::Unit::kBytes:
       return format_bytes(static_cast<uint64_t>(std::max(0.0, value)));
     case Limit::Unit::kMilliseconds:
@@ -27,6 +30,13 @@ std::string format_value(std::string_view quantity, const Limit& limit, double v
       break;
   }
   return quantity == "metric" ? format_significant(value, 4) : format_significant(value);
+}
+
+void require_decibels(std::string_view quantity, const MetricInfo& info, const Limit& limit) {
+  if (limit.unit != Limit::Unit::kDecibels || info.unit == "dB") return;
+  throw Error(ErrorCode::kRecipe, fmt::format("{}: {} is not in dB", quantity, info.name))
+      .hint(info.is_points ? "write the limit in points or per cent: <= 0.5 pt"
+                           : "write the limit in per cent: <= 1 %");
 }
 
 }  // namespace
@@ -66,14 +76,28 @@ Measured measured_drop(const MetricInfo& info, const Limit& limit, const Compari
                 fmt::format("metric-drop: {} has no points, its drop is relative", info.name))
         .hint("write the limit in per cent: metric-drop: \"<= 1 %\"");
   }
+  require_decibels("metric-drop", info, limit);
+  if (limit.unit == Limit::Unit::kDecibels) {
+    const double before = base.value.value, error = relative_error(before);
+    const auto lost = [&](double drop) { return before - decibels(error + drop); };
+    return {lost(comparison.drop), lost(comparison.low), lost(comparison.high), std::nullopt};
+  }
   double scale = 1;
   if (info.is_points && limit.unit == Limit::Unit::kPercent && base.value.value > 0)
     scale = base.value.value;
   return {comparison.drop / scale, comparison.low / scale, comparison.high / scale, std::nullopt};
 }
 
-Measured measured_metric(const EvaluationResult& result) {
+Measured measured_metric(const MetricInfo& info, const Limit& limit,
+                         const EvaluationResult& result) {
+  require_decibels("metric", info, limit);
   return {result.value.value, result.value.low, result.value.high, std::nullopt};
+}
+
+std::string not_finite_warning(const EvaluationResult& base, const EvaluationResult& result) {
+  if (result.not_finite == 0) return "";
+  return fmt::format("{} of {} samples have NaN or infinity in the output, {} before",
+                     result.not_finite, result.value.samples, base.not_finite);
 }
 
 Measured measured_latency(const Latency& latency, const Limit& limit) {

@@ -6,6 +6,7 @@
 
 #include "evaluation/interval.h"
 #include "mcompress/error.h"
+#include "support/decibels.h"
 
 namespace mcompress {
 
@@ -22,10 +23,8 @@ bool is_zero_or_one(std::span<const double> values) {
   return std::ranges::all_of(values, [](double v) { return v == 0 || v == 1; });
 }
 
-/// sqnr compares as relative error: a drop from infinity to 40 dB is one of 1 %.
-double relative_error(double decibels) { return std::pow(10.0, -decibels / 20); }
-
-/// Per-sample contributions in the unit of the drop, larger is worse.
+/// Per-sample contributions in the unit of the drop, larger is worse. sqnr compares as relative
+/// error: a drop from 200 to 40 dB is one of 1 %.
 std::vector<double> harm(const MetricInfo& info, const EvaluationResult& result, double scale) {
   std::vector<double> harms;
   harms.reserve(result.influence.size());

@@ -4,6 +4,7 @@
 
 #include "evaluation/scorer_kinds.h"
 #include "mcompress/error.h"
+#include "support/decibels.h"
 
 namespace mcompress::evaluation {
 namespace {
@@ -70,10 +71,10 @@ class SqnrScorer final : public Scorer {
     }
   }
   double value(std::span<const double> sums, std::span<double> gradient) const override {
-    constexpr double kMost = 200, kLeastShare = 1e-20;
+    constexpr double kLeastShare = 1e-20;
     gradient[0] = gradient[1] = 0;
-    if (sums[1] <= kLeastShare * sums[0]) return kMost;
-    if (sums[0] == 0) return -kMost;
+    if (sums[1] <= kLeastShare * sums[0]) return kMostDecibels;
+    if (sums[0] == 0) return -kMostDecibels;
     const double per_decade = 10 / std::log(10.0);
     gradient[0] = per_decade / sums[0];
     gradient[1] = -per_decade / sums[1];

@@ -70,7 +70,9 @@ GateVerdict judge_limit(const LimitSpec& limit, bool strict, const GateFigures& 
     return judged(evaluation::measured_latency(to_latency(figures.latency->candidate), *parsed));
   }
   const auto& metric = *figures.metric;
-  if (limit.quantity == "metric") return judged(evaluation::measured_metric(metric.result));
+  if (limit.quantity == "metric") {
+    return judged(evaluation::measured_metric(metric.info, *parsed, metric.result));
+  }
   return judged(evaluation::measured_drop(metric.info, *parsed, metric.drop, metric.base));
 }
 

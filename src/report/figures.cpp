@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 
+#include "support/decibels.h"
 #include "support/units.h"
 
 namespace mcompress::reporting {
@@ -17,41 +18,50 @@ constexpr int kMostDigits = 6;
 
 int least_digits(const MetricFigure& figure) { return figure.is_points ? 1 : 3; }
 
-// How a metric moves, in points, decibels or per cent of the value before.
-struct ChangeScale {
-  double factor = 1;
-  const char* unit = "";
+bool is_decibels(const MetricFigure& figure) { return figure.name == "sqnr"; }
+
+// How the value of a metric moves with a drop. A drop is positive when things get worse, and a
+// share or relative; what is printed is the change of the value itself, in points, decibels or per
+// cent of the value before. Of a value of 0 there are no per cent.
+class MetricChange {
+ public:
+  MetricChange(const MetricFigure& before, const MetricFigure& after, double drop)
+      : before_(before), factor_((before.higher_is_better ? -1 : 1) * 100.0) {
+    if (before.is_points || is_decibels(before) || before.value != 0) return;
+    factor_ = drop == 0 ? 0 : (after.value - before.value) / drop;
+  }
+  double of(double drop) const {
+    if (!is_decibels(before_)) return drop * factor_;
+    return decibels(relative_error(before_.value) + drop) - before_.value;
+  }
+  const char* unit() const {
+    if (before_.is_points) return " pt";
+    if (is_decibels(before_)) return " dB";
+    return before_.value != 0 ? " %" : "";
+  }
+  int digits(double change) const {
+    constexpr int kMoreOfValues = 2;  // they have no size of their own, as shares have
+    const int least = digits_that_differ(change, 0, 1, kMostDigits);
+    return *unit() == 0 ? std::min(least + kMoreOfValues, kMostDigits) : least;
+  }
+
+ private:
+  const MetricFigure& before_;
+  double factor_;
 };
 
-ChangeScale change_scale(const MetricFigure& before) {
-  // A drop is positive when things get worse; what is printed is the change of the value itself.
-  const double sign = before.higher_is_better ? -1 : 1;
-  if (before.is_points) return {sign * 100, " pt"};
-  if (before.name == "sqnr") return {sign, " dB"};
-  if (before.value != 0) return {sign * 100 / std::fabs(before.value), " %"};
-  return {sign, ""};
-}
-
-std::string change_text(const ChangeScale& scale, double drop) {
-  const double change = drop * scale.factor;
-  return format_signed(change, digits_that_differ(change, 0, 1, kMostDigits)) + scale.unit;
+std::string change_text(const MetricChange& metric, double drop) {
+  const double change = metric.of(drop);
+  return format_signed(change, metric.digits(change)) + metric.unit();
 }
 
 // "95 % interval -0.9 to +0.3 pt".
-std::string interval_text(const ChangeScale& scale, double drop_low, double drop_high) {
-  const double ends[] = {drop_low * scale.factor, drop_high * scale.factor};
+std::string interval_text(const MetricChange& metric, double drop_low, double drop_high) {
+  const double ends[] = {metric.of(drop_low), metric.of(drop_high)};
   const double low = std::min(ends[0], ends[1]), high = std::max(ends[0], ends[1]);
-  const int digits = std::max(digits_that_differ(low, 0, 1, kMostDigits),
-                              digits_that_differ(high, 0, 1, kMostDigits));
+  const int digits = std::max(metric.digits(low), metric.digits(high));
   return "95 % interval " + format_signed(low, digits) + " to " + format_signed(high, digits) +
-         scale.unit;
-}
-
-std::optional<double> drop_of(const Comparison& c) {
-  if (c.drop) return c.drop;
-  if (!c.metric_before || !c.metric_after) return std::nullopt;
-  const double change = c.metric_after->value - c.metric_before->value;
-  return c.metric_before->higher_is_better ? -change : change;
+         metric.unit();
 }
 
 std::pair<std::string, std::string> metric_pair(const MetricFigure& before,
@@ -63,13 +73,12 @@ std::pair<std::string, std::string> metric_pair(const MetricFigure& before,
 TotalRow metric_row(const Comparison& c) {
   const auto [before, after] = metric_pair(*c.metric_before, *c.metric_after);
   TotalRow row{c.metric_before->name, before, after, "", "", 0};
-  const std::optional<double> drop = drop_of(c);
-  if (!drop || !std::isfinite(*drop)) return row;
-  const ChangeScale scale = change_scale(*c.metric_before);
-  row.change = change_text(scale, *drop);
+  if (!c.drop || !std::isfinite(*c.drop)) return row;
+  const MetricChange change(*c.metric_before, *c.metric_after, *c.drop);
+  row.change = change_text(change, *c.drop);
   if (!c.drop_low || !c.drop_high) return row;
   row.trend = *c.drop_low > 0 ? -1 : *c.drop_high < 0 ? 1 : 0;
-  row.note = interval_text(scale, *c.drop_low, *c.drop_high) + ", " +
+  row.note = interval_text(change, *c.drop_low, *c.drop_high) + ", " +
              format_count(c.metric_after->samples) + " paired samples: " +
              (row.trend < 0   ? "worse"
               : row.trend > 0 ? "better"
@@ -208,9 +217,9 @@ std::vector<std::string> summary_parts(const Comparison& c, const std::string& a
   if (c.metric_before && c.metric_after) {
     const auto [a, b] = metric_pair(*c.metric_before, *c.metric_after);
     std::string text = c.metric_before->name + " " + a + arrow + b;
-    const std::optional<double> drop = drop_of(c);
-    if (drop && std::isfinite(*drop)) {
-      text += " (" + change_text(change_scale(*c.metric_before), *drop) + ")";
+    if (c.drop && std::isfinite(*c.drop)) {
+      const MetricChange change(*c.metric_before, *c.metric_after, *c.drop);
+      text += " (" + change_text(change, *c.drop) + ")";
     }
     parts.push_back(std::move(text));
   }
@@ -223,7 +232,7 @@ std::vector<std::string> summary_parts(const Comparison& c, const std::string& a
 
 std::string metric_text(const MetricFigure& figure, int digits) {
   if (figure.is_points) return format_percent(figure.value, digits);
-  return format_significant(figure.value, digits) + (figure.name == "sqnr" ? " dB" : "");
+  return format_significant(figure.value, digits) + (is_decibels(figure) ? " dB" : "");
 }
 
 int metric_digits(const MetricFigure& base, const std::vector<const MetricFigure*>& others) {

@@ -24,9 +24,9 @@ std::string signed_bytes(int64_t bytes) {
 
 std::string drop_text(const SensitivityReport& r, const SensitivityChange& change) {
   if (!change.metric_drop || !r.metric) return "";
-  // As the metric moves: a drop of 0.4 points is -0.4 pt.
+  // As the metric moves: a drop of 0.4 points is -0.4 pt. Other drops are relative.
   const double moved = -*change.metric_drop;
-  return r.metric->is_points ? format_signed(moved * 100, 2) + " pt" : format_signed(moved, 4);
+  return format_signed(moved * 100, 2) + (r.metric->is_points ? " pt" : " %");
 }
 
 /// What one change does, in the columns of either table.

@@ -44,6 +44,7 @@ constexpr std::array kUnits{
     UnitName{"pt", Limit::Unit::kPoints, 0.01},
     UnitName{"points", Limit::Unit::kPoints, 0.01},
     UnitName{"%", Limit::Unit::kPercent, 0.01},
+    UnitName{"dB", Limit::Unit::kDecibels, 1},
     UnitName{"B", Limit::Unit::kBytes, 1},
     UnitName{"kB", Limit::Unit::kBytes, 1e3},
     UnitName{"KB", Limit::Unit::kBytes, 1e3},
@@ -65,7 +66,7 @@ const UnitName* find_unit(std::string_view name) {
 
 struct QuantityRule {
   std::string_view quantity;
-  std::array<Limit::Unit, 2> units;
+  std::array<Limit::Unit, 3> units;
   bool at_most;
   bool either_way;
   bool negative;
@@ -74,31 +75,31 @@ struct QuantityRule {
 
 constexpr std::array kRules{
     QuantityRule{"metric-drop",
-                 {Limit::Unit::kPoints, Limit::Unit::kPercent},
+                 {Limit::Unit::kPoints, Limit::Unit::kPercent, Limit::Unit::kDecibels},
                  true,
                  false,
                  true,
                  "<= 0.5 pt or <= 2 %"},
     QuantityRule{"metric",
-                 {Limit::Unit::kNone, Limit::Unit::kPercent},
+                 {Limit::Unit::kNone, Limit::Unit::kPercent, Limit::Unit::kDecibels},
                  false,
                  true,
                  true,
                  ">= 97 % or <= 0.02"},
     QuantityRule{"size",
-                 {Limit::Unit::kPercent, Limit::Unit::kBytes},
+                 {Limit::Unit::kPercent, Limit::Unit::kBytes, Limit::Unit::kBytes},
                  true,
                  false,
                  false,
                  "<= 25 % or <= 2 MB"},
     QuantityRule{"latency",
-                 {Limit::Unit::kPercent, Limit::Unit::kMilliseconds},
+                 {Limit::Unit::kPercent, Limit::Unit::kMilliseconds, Limit::Unit::kMilliseconds},
                  true,
                  false,
                  false,
                  "<= 60 % or <= 5 ms"},
     QuantityRule{"memory",
-                 {Limit::Unit::kPercent, Limit::Unit::kBytes},
+                 {Limit::Unit::kPercent, Limit::Unit::kBytes, Limit::Unit::kBytes},
                  true,
                  false,
                  false,

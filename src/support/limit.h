@@ -13,9 +13,10 @@ namespace mcompress {
 /// it.
 struct Limit {
   enum class Unit {
-    kNone,     ///< a plain number, in the metric's own unit
-    kPoints,   ///< percentage points: value 0.005 for "0.5 pt"
-    kPercent,  ///< a share: value 0.25 for "25 %", of the input model where that makes sense
+    kNone,      ///< a plain number, in the metric's own unit
+    kPoints,    ///< percentage points: value 0.005 for "0.5 pt"
+    kPercent,   ///< a share: value 0.25 for "25 %", of the input model where that makes sense
+    kDecibels,  ///< of metrics in dB: their value, or how much of it was lost
     kBytes,
     kMilliseconds,
   };
@@ -30,9 +31,9 @@ inline constexpr std::array<std::string_view, 5> kLimitQuantities{"metric-drop",
 
 /// Reads `text` as a limit on `quantity`. Returns nothing and fills `problem` ("'5 potatoes' is not
 /// a limit on size; for example <= 25 % or <= 2 MB") when it cannot. Units by quantity: metric-drop
-/// pt, %; metric none, %; size and memory %, bytes (B, kB, MB, GB, KiB, MiB, GiB); latency %, us,
-/// ms, s. Only `metric` and `metric-drop` take negative numbers, only `metric` may be ">=" (its
-/// default).
+/// pt, %, dB; metric none, %, dB; size and memory %, bytes (B, kB, MB, GB, KiB, MiB, GiB); latency
+/// %, us, ms, s. Only `metric` and `metric-drop` take negative numbers, only `metric` may be ">="
+/// (its default).
 std::optional<Limit> parse_limit(std::string_view quantity, std::string_view text,
                                  std::string* problem);
 

@@ -52,6 +52,35 @@ TEST(GateTest, SharesOfTheInputAndAbsoluteFigures) {
   EXPECT_THROW(verdict("size", "<= 25 %", {25, {}, {}, {}}), Error);
 }
 
+TEST(GateTest, SamplesWithoutNumbersAreTold) {
+  EvaluationResult base, result;
+  EXPECT_EQ(not_finite_warning(base, result), "");
+  result.not_finite = 3;
+  result.value.samples = 10;
+  EXPECT_EQ(not_finite_warning(base, result),
+            "3 of 10 samples have NaN or infinity in the output, 0 before");
+}
+
+TEST(GateTest, DecibelsAreLostInDecibels) {
+  EvaluationResult base;
+  base.value.value = 40;
+  std::string problem;
+  const auto lost = *parse_limit("metric-drop", "<= 20.5 dB", &problem);
+  const MetricInfo& sqnr = find_metric("sqnr");
+  // 40 dB are an error of 1 %; with 9 points more it is 10 %, 20 dB.
+  const Measured drop = measured_drop(sqnr, lost, {0.09, 0.08, 0.1}, base);
+  EXPECT_NEAR(drop.value, 20, 1e-9);
+  const GateVerdict found = judge("metric-drop", "<= 20.5 dB", lost, drop, false);
+  EXPECT_TRUE(found.holds);
+  EXPECT_TRUE(found.uncertain);
+  EXPECT_EQ(found.measured_text, "20.0 dB");
+  EXPECT_FALSE(judge("metric-drop", "<= 20.5 dB", lost, drop, true).holds);
+  const auto least = *parse_limit("metric", ">= 30 dB", &problem);
+  EXPECT_TRUE(judge("metric", ">= 30 dB", least, measured_metric(sqnr, least, base), false).holds);
+  EXPECT_THROW(measured_metric(find_metric("top1"), least, base), Error);
+  EXPECT_THROW(measured_drop(find_metric("mse"), lost, {}, base), Error);
+}
+
 TEST(GateTest, WhatCannotBeMeasuredDoesNotHold) {
   EXPECT_FALSE(
       verdict("metric-drop", "<= 1 pt", {std::numeric_limits<double>::quiet_NaN(), {}, {}, {}})

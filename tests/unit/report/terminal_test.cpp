@@ -96,12 +96,41 @@ TEST(TerminalReport, metrics_where_less_is_better_rise_when_they_get_worse) {
   RunReport r = bare_run();
   r.metric_before = MetricFigure{"mse", 0.02, 0.019, 0.021, 100, false, false};
   r.metric_after = MetricFigure{"mse", 0.021, 0.02, 0.022, 100, false, false};
-  r.metric_drop = 0.001;
-  r.metric_drop_low = 0.0005;
-  r.metric_drop_high = 0.0015;
+  r.metric_drop = 0.05;
+  r.metric_drop_low = 0.025;
+  r.metric_drop_high = 0.075;
   EXPECT_THAT(render_terminal(r), HasSubstr("mse 0.0200 -> 0.0210 (+5.0 %)"));
   EXPECT_THAT(render_terminal(r), HasSubstr("95 % interval +2.5 to +7.5 %"));
   EXPECT_THAT(render_terminal(r), HasSubstr("worse"));
+}
+
+TEST(TerminalReport, decibels_change_by_decibels_though_their_drop_is_one_of_errors) {
+  RunReport r = bare_run();
+  r.metric_before = MetricFigure{"sqnr", 200, 200, 200, 100, true, false};
+  r.metric_after = MetricFigure{"sqnr", 20, 19, 21, 100, true, false};
+  r.metric_drop = 0.1 - 1e-10;
+  r.metric_drop_low = 0.08 - 1e-10;
+  r.metric_drop_high = 0.125 - 1e-10;
+  EXPECT_THAT(render_terminal(r), HasSubstr("sqnr 200 dB -> 20.0 dB (-180.0 dB)"));
+  EXPECT_THAT(render_terminal(r), HasSubstr("95 % interval -181.9 to -178.1 dB"));
+  r.metric_before = MetricFigure{"sqnr", 20, 19, 21, 100, true, false};
+  r.metric_after = MetricFigure{"sqnr", 200, 200, 200, 100, true, false};
+  r.metric_drop = 1e-10 - 0.1;
+  r.metric_drop_low = -0.125;
+  r.metric_drop_high = -0.09;
+  EXPECT_THAT(render_terminal(r), HasSubstr("sqnr 20.0 dB -> 200 dB (+180.0 dB)"));
+  EXPECT_THAT(render_terminal(r), HasSubstr("better"));
+}
+
+TEST(TerminalReport, a_change_from_0_has_the_unit_of_the_value) {
+  RunReport r = bare_run();
+  r.metric_before = MetricFigure{"mse", 0, 0, 0, 100, false, false};
+  r.metric_after = MetricFigure{"mse", 0.02, 0.01, 0.03, 100, false, false};
+  r.metric_drop = 0.5;  // of the power of the outputs
+  r.metric_drop_low = 0.25;
+  r.metric_drop_high = 0.75;
+  EXPECT_THAT(render_terminal(r), HasSubstr("(+0.0200)"));
+  EXPECT_THAT(render_terminal(r), HasSubstr("95 % interval +0.0100 to +0.0300,"));
 }
 
 TEST(TerminalReport, says_whether_the_interval_tells_the_models_apart) {

@@ -19,6 +19,8 @@ TEST(Limit, ReadsEveryUnit) {
       {"metric-drop", "1pt", true, 0.01, Limit::Unit::kPoints},
       {"metric-drop", "<= -0.5 pt", true, -0.005, Limit::Unit::kPoints},
       {"metric-drop", "2 %", true, 0.02, Limit::Unit::kPercent},
+      {"metric-drop", "<= 3 dB", true, 3, Limit::Unit::kDecibels},
+      {"metric", ">= 30 dB", false, 30, Limit::Unit::kDecibels},
       {"metric", "0.97", false, 0.97, Limit::Unit::kNone},
       {"metric", "<= 0.02", true, 0.02, Limit::Unit::kNone},
       {"metric", ">= 97 %", false, 0.97, Limit::Unit::kPercent},
@@ -46,7 +48,7 @@ TEST(Limit, SaysWhatAnUnreadableOneShouldBe) {
     const char* quantity;
     const char* text;
   } cases[] = {{"size", "small"},        {"size", "5"},
-               {"size", "5 pt"},         {"size", "-5 %"},
+               {"size", "5 dB"},         {"size", "-5 %"},
                {"size", ">= 5 %"},       {"latency", "5 MB"},
                {"latency", ""},          {"latency", "5 ms 3"},
                {"metric-drop", "0.5"},   {"metric", "1e999"},
