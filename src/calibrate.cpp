@@ -134,7 +134,9 @@ class Calibrating {
     }
     services.opset = make_opset_service();
     services.progress = options_.progress;
-    if (any && !options_.table_alone) services.sample = sample_feeds(model_, any.get());
+    // A run without data goes by the same shapes.
+    services.sample =
+        options_.table_alone ? sample_feeds(model_, nullptr) : roles_.shapes_for(model_);
     services.target.kind = recipe_.target;
     services.seed = recipe_.seed;
     services.threads = options_.threads;

@@ -153,7 +153,7 @@ class Run {
     services.open_table = open_calibration_table;
     services.opset = make_opset_service();
     services.progress = options_.progress;
-    if (any) services.sample = sample_;
+    services.sample = roles_.shapes_for(*baseline_);
     services.training_data = roles_.training;
     services.open_trainer = [] { return open_trainer(); };
     services.input_model = &*baseline_;
@@ -290,7 +290,8 @@ class Run {
       report_.validation = validate_layers(*options_.runtime, *model_, context_->types(*model_));
     } else if (runs_ && validate() == Validate::kFull) {
       report_.validation =
-          validate_final(*options_.runtime, *model_, data.get(), sample_, kValidationSamples);
+          validate_final(*options_.runtime, *baseline_, *model_, data.get(), sample_,
+                         kValidationSamples);
     }
     model_->save(output_path_, options_.save);
     Model written = Model::load(output_path_);

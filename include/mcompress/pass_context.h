@@ -143,7 +143,7 @@ class PassContext {
         open_table = {};
     /// Measured costs of this machine; without it the built-in costs of the target serve.
     std::shared_ptr<const CostTable> costs = nullptr;
-    /// One sample that the model can be fed with, where there is data.
+    /// One sample to learn shapes with; without data zeros, which the model may refuse.
     std::optional<Feeds> sample = {};
     /// Of the role `training`; null without.
     std::shared_ptr<const Dataset> training_data = nullptr;
@@ -190,7 +190,7 @@ class PassContext {
   /// Types of the values of `model` as it is now: asks the runtime, keeps the answer until the next edit.
   const ValueTypes& types(const Model& model);
   /// The same with the inputs' shapes fixed to those of the sample, for costs: static as far as the runtime can
-  /// tell. Without a sample the same as `types`.
+  /// tell. Where it does not run the same as `types`.
   ValueTypes sample_types(const Model& model);
   /// Whoever puts an older state back into a Model calls this.
   void forget_types() { types_of_ = nullptr; }

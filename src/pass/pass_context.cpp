@@ -38,6 +38,19 @@ void learn_shapes(RuntimeService& runtime, Model& model, const Feeds& sample, Va
   }
 }
 
+/// Zeros in the place of data are no sample that every model runs on.
+ValueTypes types_on(RuntimeService& runtime, const Model& model,
+                    const std::optional<Feeds>& sample) {
+  if (sample) {
+    try {
+      return runtime.infer_types(model, &*sample);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kInterrupted) throw;
+    }
+  }
+  return runtime.infer_types(model, nullptr);
+}
+
 class NoProgress final : public Progress {
  public:
   void begin(std::string_view, size_t) override {}
@@ -112,7 +125,7 @@ Progress& PassContext::progress() { return *services_.progress; }
 
 const ValueTypes& PassContext::types(const Model& model) {
   if (types_of_ != &model || types_at_ != model.edit_count()) {
-    types_ = runtime().infer_types(model, services_.sample ? &*services_.sample : nullptr);
+    types_ = types_on(runtime(), model, services_.sample);
     types_of_ = &model;
     types_at_ = model.edit_count();
   }
@@ -127,9 +140,14 @@ ValueTypes PassContext::sample_types(const Model& model) {
   }
   for (Graph* const graph : fixed.graphs())
     graph->drop_value_info();  // may name the open dimensions
-  ValueTypes found = runtime().infer_types(fixed, &*services_.sample);
-  learn_shapes(runtime(), fixed, *services_.sample, found);
-  return found.moved(fixed.graphs(), model.graphs());
+  try {
+    ValueTypes found = runtime().infer_types(fixed, &*services_.sample);
+    learn_shapes(runtime(), fixed, *services_.sample, found);
+    return found.moved(fixed.graphs(), model.graphs());
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kInterrupted) throw;
+    return types(model);
+  }
 }
 
 bool PassContext::require_opset(Model& model, int64_t version) {

@@ -85,6 +85,13 @@ std::shared_ptr<const Dataset> DataRoles::any() const {
   return nullptr;
 }
 
+std::optional<Feeds> DataRoles::shapes_for(const Model& model) const {
+  for (const auto& data : {calibration, validation, training, evaluation}) {
+    if (data) return sample_feeds(model, data.get());
+  }
+  return sample_feeds(model, nullptr);
+}
+
 bool decides_by_metric(const Recipe& recipe) { return steps_decide(recipe.steps); }
 
 DataRoles open_roles(const Recipe& recipe, const std::vector<ValueInfo>& inputs, Deciding decides) {

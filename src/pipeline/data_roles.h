@@ -22,6 +22,9 @@ struct DataRoles {
 
   /// Any data that the model can be fed with, for shapes and latency; null without data.
   std::shared_ptr<const Dataset> any() const;
+  /// A sample whose shapes the passes may go by: of data that may decide, else of the evaluation data,
+  /// else zeros (sample_feeds).
+  std::optional<Feeds> shapes_for(const Model& model) const;
 };
 
 /// Who asks for validation data.

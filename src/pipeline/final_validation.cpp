@@ -51,10 +51,25 @@ double compare(const std::string& name, const Tensor& on, const Tensor& off, siz
       .hint("report this with the model and the recipe; --validate none writes it all the same");
 }
 
+/// The written model did not run: neither may the input model.
+void require_same_refusal(RuntimeService& runtime, const Model& input, const Feeds& feeds,
+                          const Error& refusal) {
+  try {
+    runtime.open(input)->run(feeds);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kInterrupted) throw;
+    return;
+  }
+  throw Error(ErrorCode::kBug,
+              std::string("the input model runs, the compressed one does not: ") + refusal.what())
+      .hint("report this with the model and the recipe; --validate none writes it all the same");
+}
+
 }  // namespace
 
-std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
-                           const std::optional<Feeds>& sample, size_t samples) {
+std::string validate_final(RuntimeService& runtime, const Model& input, const Model& written,
+                           const Dataset* data, const std::optional<Feeds>& sample,
+                           size_t samples) {
   const auto optimized = runtime.open(written);
   const auto plain = runtime.open(written, {.optimize = false});
   std::vector<Feeds> feeds;
@@ -70,7 +85,9 @@ std::string validate_final(RuntimeService& runtime, const Model& written, const 
       on = optimized->run(feeds[i]);
       off = plain->run(feeds[i]);
     } catch (const Error& error) {
-      if (data != nullptr || error.code() == ErrorCode::kInterrupted) throw;
+      if (error.code() == ErrorCode::kInterrupted) throw;
+      require_same_refusal(runtime, input, feeds[i], error);
+      if (data != nullptr) throw;
       return "loads with optimizations on and off; not run: no data that fits its inputs";
     }
     for (size_t j = 0; j < on.size(); ++j) {

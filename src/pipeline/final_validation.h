@@ -13,9 +13,10 @@ namespace mcompress {
 /// Opens the model as written in a fresh session with optimizations on and off, and compares the
 /// two on `samples` samples (rules.md 7). Returns what was found, for the report: a cosine below
 /// 0.999 is told. Throws kBug when the two differ by more than rounding can explain (cosine below
-/// 0.9), or the model does not load.
-std::string validate_final(RuntimeService& runtime, const Model& written, const Dataset* data,
-                           const std::optional<Feeds>& sample, size_t samples);
+/// 0.9), the model does not load, or does not run on what `input` runs on.
+std::string validate_final(RuntimeService& runtime, const Model& input, const Model& written,
+                           const Dataset* data, const std::optional<Feeds>& sample,
+                           size_t samples);
 
 /// Weights of a layer that is opened alone: several times as many bytes are needed for a moment.
 constexpr int64_t kWeightsOpenedAlone = int64_t{4} << 20;

@@ -231,7 +231,7 @@ class Finder {
     services.opset = make_opset_service();
     services.progress = options_.progress;
     services.costs = costs_->table();
-    services.sample = sample_;
+    services.sample = roles_.shapes_for(loaded_.model);
     services.target.kind = recipe_.target;
     services.seed = recipe_.seed;
     services.threads = options_.threads;

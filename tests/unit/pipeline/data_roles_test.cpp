@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/file.h"
+#include "tests/support/memory_dataset.h"
 #include "tests/unit/ir/ir_test_support.h"
 
 namespace mcompress {
@@ -82,6 +83,26 @@ g (float[N,3] x) => (float[N,3] y) { y = Relu(x) })");
   const auto feeds = sample_feeds(model, nullptr);
   ASSERT_TRUE(feeds);
   EXPECT_EQ((*feeds)[0].tensor.shape(), (Shape{1, 3}));
+}
+
+TEST(DataRoles, PassesGoByTheShapesOfDataThatMayDecide) {
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 13]>
+g (float[N,1,W,1] x) => (float[N,1,W,1] y) { y = Relu(x) })");
+  const auto width = [&](const DataRoles& roles) {
+    return roles.shapes_for(model)->at(0).tensor.shape()[2];
+  };
+  const auto data = [](int64_t count) {
+    return std::make_shared<test::MemoryDataset>(
+        std::vector<Feeds>{{{"x", Tensor(DataType::kFloat, {1, 1, count, 1})}}});
+  };
+  DataRoles roles;
+  EXPECT_EQ(width(roles), 1);
+  roles.evaluation = data(5);
+  EXPECT_EQ(width(roles), 5);
+  roles.validation = data(6);
+  EXPECT_EQ(width(roles), 6);
+  roles.calibration = data(7);
+  EXPECT_EQ(width(roles), 7);
 }
 
 }  // namespace

@@ -98,6 +98,33 @@ TEST(NarrowLayer, KeepsTheFirstOutputsInTheSameForm) {
   }
 }
 
+/// A recurrent layer of 2 values that reads the matrix `r` of its state.
+Model recurrent(const std::string& r) {
+  Model model = test::model_from_text(R"(<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,1,3] x) => (float[1,1,1,2] y) <float[1,2,3] w = {1, 2, 3, 4, 5, 6},
+    float[1,2,2] r = {1, 2, 3, 4}> { y = RNN<hidden_size = 2>(x, w, )" + r + ") }");
+  return model;
+}
+
+TEST(ValidateFinal, WhatTheInputRunsOnTheResultRunsOn) {
+  const auto runtime = make_onnx_runtime();
+  const Model input = recurrent("r");
+  const std::optional<Feeds> zeros = Feeds{{"x", Tensor(DataType::kFloat, {1, 1, 3})}};
+  EXPECT_NE(validate_final(*runtime, input, input, nullptr, zeros, 8).find("on 1 sample"),
+            std::string::npos);
+  const Model broken = recurrent("w");
+  try {
+    validate_final(*runtime, input, broken, nullptr, zeros, 8);
+    FAIL() << "nobody noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBug);
+    EXPECT_NE(std::string(error.what()).find("the input model runs"), std::string::npos);
+  }
+  // What runs on neither says nothing about the result.
+  EXPECT_NE(validate_final(*runtime, broken, broken, nullptr, zeros, 8).find("not run"),
+            std::string::npos);
+}
+
 TEST(ValidateLayers, RunsOneLayerOfAKindAndPartOfALargeOne) {
   Model model = product("MatMul(x, w)", How::kScaled, weight(8, 0));
   const auto runtime = make_onnx_runtime();
