@@ -142,9 +142,9 @@ std::string limit_pattern(const std::string& quantity) {
   std::string units = "%|B|[kK]B|MB|GB|[KMG]iB";
   std::string comparison = "(<=)?";
   if (quantity == "latency") units = "%|us|ms|s";
-  if (quantity == "metric-drop") units = "%|pt|points";
+  if (quantity == "metric-drop") units = "%|pt|points|dB";
   if (quantity == "metric") {
-    units = "%?";
+    units = "(%|dB)?";
     comparison = "(<=|>=)?";
   }
   return fmt::format("^ *{} *-?[0-9.]+([eE][-+]?[0-9]+)? *({}) *$", comparison, units);

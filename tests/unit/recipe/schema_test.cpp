@@ -25,6 +25,9 @@ std::vector<std::string> problems(std::string_view text) {
 
 TEST(RecipeSchema, AcceptsWhatTheReaderAccepts) {
   EXPECT_THAT(problems("steps: [fold-batch-norm]"), IsEmpty());
+  EXPECT_THAT(problems("steps: [fold-batch-norm]\nmetric: sqnr\n"
+                       "constraints: {metric: \">= 30 dB\", metric-drop: \"<= 3 dB\"}"),
+              IsEmpty());
   EXPECT_THAT(problems(R"(
 version: 1
 seed: 7
