@@ -149,6 +149,9 @@ class Reader {
     if (json.contains("min")) value.statistics = statistics(json);
     value.edited = value.edited || value.statistics.histogram.empty() || !json.contains("chosen") ||
                    json.at("chosen") != json.at("range");
+    if (value.edited && value.range.low == value.range.high) {
+      fail_value(fmt::format("the range [{0}, {0}] leaves nothing of it", value.range.low));
+    }
     return value;
   }
 

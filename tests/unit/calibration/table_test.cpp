@@ -137,6 +137,7 @@ TEST(Table, SaysWhatIsWrongAndWhere) {
   const std::string range = text.substr(at, text.find(']', at) - at);
   EXPECT_THAT(complaint(replaced(text, range, "1, 2")), HasSubstr("is without 0"));
   EXPECT_THAT(complaint(replaced(text, range, "2, -2")), HasSubstr("is none"));
+  EXPECT_THAT(complaint(replaced(text, range, "0, 0")), HasSubstr("leaves nothing of it"));
   EXPECT_THAT(complaint(replaced(text, range, "0")), HasSubstr("value 'a'"));
 }
 
