@@ -39,7 +39,8 @@ struct Scope {
 
 /// Identifiers of C (onnx/docs/IR.md asks for them), short ones first.
 std::string identifier(size_t index) {
-  static constexpr std::string_view kFirst = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  static constexpr std::string_view kFirst =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
   static constexpr std::string_view kLater =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
   size_t length = 1, count = kFirst.size();
@@ -85,7 +86,8 @@ class NameSpace {
       ++next;
       for (std::string* place : value->places) *place = name;
       ++count.values;
-      count.bytes += static_cast<int64_t>((value->name.size() - name.size()) * value->places.size());
+      count.bytes +=
+          static_cast<int64_t>((value->name.size() - name.size()) * value->places.size());
       renamed.emplace_back(value->name, name);
     }
     return renamed;
@@ -177,7 +179,8 @@ void drop_names(Nodes& nodes, ShortNames& count) {
   }
 }
 
-/// What was known of values by their old names. The old names stay in `origin`: steps have reported by them.
+/// What was known of values by their old names. The old names stay in `origin`: steps have reported
+/// by them.
 void rename_state(ModelState& state,
                   const std::vector<std::pair<std::string, std::string>>& renamed) {
   const ModelState before = state;

@@ -5,12 +5,13 @@
 //   Before:  hidden = MatMul[fc1](input, fc1.weight)   probabilities = Relu[relu](hidden)
 //   After:   a = MatMul(input, b)   probabilities = Relu(a)
 //
-// The names that are written most often become the shortest. In a file of few kilobytes names are a tenth of
-// the bytes. Belongs last: steps after it know layers by their new names. The report of the run goes on showing
-// the layers of the input model; `mcompress compare` pairs layers by their order then, and compares outputs alone.
+// The names that are written most often become the shortest. In a file of few kilobytes names are a
+// tenth of the bytes. Belongs last: steps after it know layers by their new names. The report of
+// the run goes on showing the layers of the input model; `mcompress compare` pairs layers by their
+// order then, and compares outputs alone.
 //
-// Refuses: inputs and outputs of the model, and of bodies of operators that are not ONNX's own, keep their
-// names; a model with training information stays as it is.
+// Refuses: inputs and outputs of the model, and of bodies of operators that are not ONNX's own,
+// keep their names; a model with training information stays as it is.
 #include "ir/short_names.h"
 
 #include "mcompress/pass_context.h"

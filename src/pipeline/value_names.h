@@ -8,8 +8,8 @@
 
 namespace mcompress {
 
-/// What values of a compressed model are called in the input model, and the other way round. Both models
-/// outlive it.
+/// What values of a compressed model are called in the input model, and the other way round. Both
+/// models outlive it.
 class ValueNames {
  public:
   ValueNames(Model& before, Model& after);
@@ -28,9 +28,10 @@ class ValueNames {
   std::multimap<std::string, std::string> renamed_;  ///< by the name in the input model
 };
 
-/// Where no layer of the second model has a name of the first one (shorten-names) and both have the same layers
-/// in the same order, records in the second one's state what its layers are called in the first, and returns
-/// true. What a layer computes may still differ by a constant that it took in.
+/// Where no layer of the second model has a name of the first one (shorten-names) and both have the
+/// same layers in the same order, records in the second one's state what its layers are called in
+/// the first, and returns true. What a layer computes may still differ by a constant that it took
+/// in.
 bool recognise_by_order(Model& first, Model& second);
 
 }  // namespace mcompress

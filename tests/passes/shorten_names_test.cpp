@@ -60,8 +60,8 @@ TEST(ShortenNames, GivesInnerValuesLettersAndNodesNoName) {
       result = Mul(moved, bias)
     })"));
   // `bias` is written three times, the others twice.
-  EXPECT_EQ(names_of(model), (std::multiset<std::string>{"input", "input", "result", "result", "a", "a", "a", "b",
-                                                         "b", "c", "c", "d", "d"}));
+  EXPECT_EQ(names_of(model), (std::multiset<std::string>{"input", "input", "result", "result", "a",
+                                                         "a", "a", "b", "b", "c", "c", "d", "d"}));
   EXPECT_EQ(model.graph().initializers(), (std::vector<std::string>{"b", "a"}));
 }
 
@@ -89,7 +89,8 @@ TEST(ShortenNames, KeepsWhatBodiesReadOfTheGraphsAround) {
       >
     })"));
   for (const std::string& name : names_of(model)) {
-    EXPECT_TRUE(name == "choose" || name == "input" || name == "result" || name.size() == 1) << name;
+    EXPECT_TRUE(name == "choose" || name == "input" || name == "result" || name.size() == 1)
+        << name;
   }
   // A name of one branch is not one of the other.
   const auto graphs = model.graphs();
@@ -138,8 +139,8 @@ TEST(ShortenNames, RenamesInsideFunctions) {
       g (float[2] input) => (float[2] result) { hidden = own.Twice(input)  result = own.Twice(hidden) }
       <domain: "own", opset_import: ["" : 17]>
       Twice (operand) => (doubled) { )") +
-           value + " = Identity(operand)  " + scale + " = Exp(" + value + ")  doubled = Add(" + value + ", " + scale +
-           ") }";
+           value + " = Identity(operand)  " + scale + " = Exp(" + value + ")  doubled = Add(" +
+           value + ", " + scale + ") }";
   };
   const Model model = shortened(parse_model(text("first_copy", "second_copy")));
   const auto& function = model.proto().functions(0);
@@ -149,24 +150,25 @@ TEST(ShortenNames, RenamesInsideFunctions) {
 }
 
 TEST(ShortenNames, FollowsNamesOutsideOfNodes) {
-  const Model before = edited(R"(
+  const Model before = edited(
+      R"(
     g (float[2] input) => (float[2] result) <float[2] scale = {2.0, 3.0}> {
       hidden = Mul(input, scale)
       constant = Constant <value = float[2] {1.0, 2.0}> ()
       result = Add(hidden, constant)
     })",
-                              [](onnx::ModelProto& proto) {
-                                auto& graph = *proto.mutable_graph();
-                                auto* info = graph.add_value_info();
-                                *info = graph.output(0);
-                                info->set_name("hidden");
-                                auto* annotation = graph.add_quantization_annotation();
-                                annotation->set_tensor_name("hidden");
-                                auto* entry = annotation->add_quant_parameter_tensor_names();
-                                entry->set_key("SCALE_TENSOR");
-                                entry->set_value("scale");
-                                graph.mutable_node(1)->mutable_attribute(0)->mutable_t()->set_name("of_the_exporter");
-                              });
+      [](onnx::ModelProto& proto) {
+        auto& graph = *proto.mutable_graph();
+        auto* info = graph.add_value_info();
+        *info = graph.output(0);
+        info->set_name("hidden");
+        auto* annotation = graph.add_quantization_annotation();
+        annotation->set_tensor_name("hidden");
+        auto* entry = annotation->add_quant_parameter_tensor_names();
+        entry->set_key("SCALE_TENSOR");
+        entry->set_value("scale");
+        graph.mutable_node(1)->mutable_attribute(0)->mutable_t()->set_name("of_the_exporter");
+      });
   const Model model = shortened(before);
   const auto& graph = model.proto().graph();
   const std::string hidden = graph.node(0).output(0), scale = graph.node(0).input(1);
@@ -196,18 +198,22 @@ TEST(ShortenNames, KeepsInitializersThatAreInputsOrOutputs) {
       result = Add(hidden, constant)
     })"));
   const auto names = names_of(model);
-  for (const char* name : {"input", "default", "result", "constant"}) EXPECT_TRUE(names.contains(name)) << name;
+  for (const char* name : {"input", "default", "result", "constant"})
+    EXPECT_TRUE(names.contains(name)) << name;
   EXPECT_FALSE(names.contains("hidden"));
 }
 
 TEST(ShortenNames, TakesTwoLettersBehindTheFiftyThird) {
   std::string text = "g (float[2] input) => (float[2] result) { value0 = Neg(input)  ";
-  for (int i = 1; i < 60; ++i) text += "value" + std::to_string(i) + " = Neg(value" + std::to_string(i - 1) + ")  ";
+  for (int i = 1; i < 60; ++i)
+    text += "value" + std::to_string(i) + " = Neg(value" + std::to_string(i - 1) + ")  ";
   const Model model = shortened(parse_model(text + "result = Neg(value59) }"));
   std::set<std::string> names;
   for (const std::string& name : names_of(model)) names.insert(name);
   EXPECT_EQ(names.size(), 62U);
-  EXPECT_EQ(std::count_if(names.begin(), names.end(), [](const std::string& name) { return name.size() == 1; }), 53);
+  EXPECT_EQ(std::count_if(names.begin(), names.end(),
+                          [](const std::string& name) { return name.size() == 1; }),
+            53);
   EXPECT_TRUE(names.contains("ag"));
   EXPECT_FALSE(names.contains("ah"));
 }
@@ -218,7 +224,8 @@ TEST(ShortenNames, SaysWhatEachValueWasCalled) {
       hidden = MatMul(input, weight)
       result = Relu(hidden)
     })");
-  model.state().constraints.emplace("weight", TensorConstraint{ConstraintKind::kMask, "prune-magnitude"});
+  model.state().constraints.emplace("weight",
+                                    TensorConstraint{ConstraintKind::kMask, "prune-magnitude"});
   model.state().origin["hidden"] = "of_the_input_model";
   run_pass("shorten-names", model);
   const auto& state = model.state();
@@ -229,12 +236,14 @@ TEST(ShortenNames, SaysWhatEachValueWasCalled) {
 }
 
 TEST(ShortenNames, LeavesModelsWithTrainingInformationAlone) {
-  Model model = edited("g (float[2] input) => (float[2] result) { hidden = Exp(input)  result = Neg(hidden) }",
-                       [](onnx::ModelProto& proto) { proto.add_training_info(); });
+  Model model = edited(
+      "g (float[2] input) => (float[2] result) { hidden = Exp(input)  result = Neg(hidden) }",
+      [](onnx::ModelProto& proto) { proto.add_training_info(); });
   const Outcome outcome = run_pass("shorten-names", model);
   EXPECT_FALSE(outcome.changed);
   ASSERT_EQ(outcome.warnings.size(), 1U);
-  EXPECT_NE(outcome.warnings[0].find("training information"), std::string::npos) << outcome.warnings[0];
+  EXPECT_NE(outcome.warnings[0].find("training information"), std::string::npos)
+      << outcome.warnings[0];
 }
 
 }  // namespace

@@ -57,7 +57,8 @@ TEST_F(ShortNames, LeadBackToTheLayersOfTheInputModel) {
   }
 }
 
-// A layer that took a factor in computes what came out behind it, under that name, before it is renamed again.
+// A layer that took a factor in computes what came out behind it, under that name, before it is
+// renamed again.
 TEST_F(ShortNames, LeadBackThroughAnEarlierRenaming) {
   Graph& graph = after_.graph();
   const ValueRef first = graph.find("first"), scaled = graph.find("scaled");
