@@ -119,13 +119,15 @@ class FineTune : public Pass {
   std::string check_pruning() const {
     if (sparsity_.empty()) {
       if (from_ > 0) return fmt::format("prune-from {} needs prune-sparsity, where it ends", from_);
-      if (prune_.regrow > 0) return fmt::format("prune-regrow {} needs prune-sparsity", prune_.regrow);
+      if (prune_.regrow > 0)
+        return fmt::format("prune-regrow {} needs prune-sparsity", prune_.regrow);
       return "";
     }
     for (const double to : sparsity_) {
       if (to >= 1) return "prune-sparsity 1 leaves nothing of a layer; write less, as 0.99";
       if (from_ > to) {
-        return fmt::format("prune-from {} is above prune-sparsity {}, and zeros only grow", from_, to);
+        return fmt::format("prune-from {} is above prune-sparsity {}, and zeros only grow", from_,
+                           to);
       }
     }
     return "";

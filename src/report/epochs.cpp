@@ -11,7 +11,7 @@
 namespace mcompress::reporting {
 namespace {
 
-constexpr int kDigits = 4;        // of a loss, and of a metric that is no share
+constexpr int kDigits = 4;  // of a loss, and of a metric that is no share
 constexpr int kPercentDigits = 2;
 
 std::string metric_of(const EpochFigure& epoch, const MetricFigure* metric) {
@@ -27,15 +27,14 @@ std::string metric_of(const EpochFigure& epoch, const MetricFigure* metric) {
 std::vector<EpochRow> epoch_rows(const StepReport& step, const MetricFigure* metric) {
   std::vector<EpochRow> rows;
   for (const EpochFigure& epoch : step.epochs) {
-    rows.push_back(
-        {.epoch = std::to_string(rows.size() + 1) + (epoch.best ? " (kept)" : ""),
-         .loss = fmt::format("{:.4g}", epoch.loss),
-         .validation_loss =
-             epoch.validation_loss ? fmt::format("{:.4g}", *epoch.validation_loss) : "",
-         .metric = metric_of(epoch, metric),
-         .learning_rate = fmt::format("{:.3g}", epoch.learning_rate),
-         .time = epoch.seconds > 0 ? format_seconds(epoch.seconds) : "",
-         .best = epoch.best});
+    rows.push_back({.epoch = std::to_string(rows.size() + 1) + (epoch.best ? " (kept)" : ""),
+                    .loss = fmt::format("{:.4g}", epoch.loss),
+                    .validation_loss =
+                        epoch.validation_loss ? fmt::format("{:.4g}", *epoch.validation_loss) : "",
+                    .metric = metric_of(epoch, metric),
+                    .learning_rate = fmt::format("{:.3g}", epoch.learning_rate),
+                    .time = epoch.seconds > 0 ? format_seconds(epoch.seconds) : "",
+                    .best = epoch.best});
   }
   return rows;
 }

@@ -90,8 +90,9 @@ struct SkipGroup {
 };
 std::vector<SkipGroup> group_skips(const std::vector<SkipRecord>& skips);
 
-/// "costs: table.json (xxh3-128:..., 45 lines, 12 units measured now); in float 3.21 ms predicted of
-/// 4.02 ms in the model, INT8 saves 1.91 ms predicted, 1.75 ms measured"; "" when nothing is known.
+/// "costs: table.json (xxh3-128:..., 45 lines, 12 units measured now); in float 3.21 ms predicted
+/// of 4.02 ms in the model, INT8 saves 1.91 ms predicted, 1.75 ms measured"; "" when nothing is
+/// known.
 std::string costs_text(const CostFigure& costs);
 
 /// "64x3x7x7"; unknown dimensions as "?"; "scalar" for rank 0.

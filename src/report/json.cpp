@@ -95,12 +95,9 @@ Json to_json(const SkipRecord& s) {
 }
 
 Json to_json(const EpochFigure& e) {
-  return {{"loss", number(e.loss)},
-          {"validation_loss", number(e.validation_loss)},
-          {"metric", number(e.metric)},
-          {"learning_rate", number(e.learning_rate)},
-          {"seconds", measured(e.seconds)},
-          {"best", e.best}};
+  return {{"loss", number(e.loss)},         {"validation_loss", number(e.validation_loss)},
+          {"metric", number(e.metric)},     {"learning_rate", number(e.learning_rate)},
+          {"seconds", measured(e.seconds)}, {"best", e.best}};
 }
 
 Json to_json(const StepReport& s) {

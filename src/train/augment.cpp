@@ -175,17 +175,18 @@ void check_augmentation(const Batch& batch, const AugmentOptions& options) {
         .hint("leave them out; noise and mixup are for all inputs of floats");
   }
   if (at == batch.inputs.size()) {
-    throw Error(ErrorCode::kRecipe, "noise and mixup are for floats, and the model has no such input")
+    throw Error(ErrorCode::kRecipe,
+                "noise and mixup are for floats, and the model has no such input")
         .hint("leave them out");
   }
   if (!is_image) return;
   const at::Tensor& image = batch.inputs[at].second;
   const int64_t smallest = std::min(image.size(2), image.size(3));
-  for (const auto& [name, reach] : {std::pair("shift", options.shift), std::pair("crop", options.crop)}) {
+  for (const auto& [name, reach] :
+       {std::pair("shift", options.shift), std::pair("crop", options.crop)}) {
     if (reach < smallest) continue;
-    throw Error(ErrorCode::kRecipe,
-                fmt::format("{}: {} moves images of {} x {} out of sight", name, reach,
-                            image.size(2), image.size(3)))
+    throw Error(ErrorCode::kRecipe, fmt::format("{}: {} moves images of {} x {} out of sight", name,
+                                                reach, image.size(2), image.size(3)))
         .hint(fmt::format("{}: {} or less", name, std::max<int64_t>(smallest / 8, 1)));
   }
 }

@@ -174,10 +174,9 @@ std::string hash_of(const std::string& text) { return support::hash128(text).hex
 
 std::string describe(const TrainingTask& task) {
   const auto number = [](auto value) { return static_cast<int>(value); };
-  std::string text =
-      fmt::format("{}|{}|{}|{}|{}|{}|{}", fmt::join(task.parameters, ","), task.epochs,
-                  task.steps.value_or(0), task.batch, task.keep_structure, task.update_batch_norm,
-                  task.patience);
+  std::string text = fmt::format("{}|{}|{}|{}|{}|{}|{}", fmt::join(task.parameters, ","),
+                                 task.epochs, task.steps.value_or(0), task.batch,
+                                 task.keep_structure, task.update_batch_norm, task.patience);
   const auto& o = task.optimizer;
   text += fmt::format("|{}|{}|{}|{}|{}|{}", number(o.kind), o.learning_rate, o.momentum, o.beta2,
                       o.weight_decay, o.clip_norm);

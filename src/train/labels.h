@@ -34,7 +34,7 @@ struct ClassRange {
   bool padding = false;  ///< negative numbers stand for no label
   bool void_255 = false;
   bool counted_from_one = false;  ///< they are 1 to the number of classes
-  std::string output;  ///< for the message
+  std::string output;             ///< for the message
 };
 void check_classes(const Dataset& data, const ClassRange& range);
 

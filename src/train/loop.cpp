@@ -9,13 +9,13 @@
 #include <cmath>
 
 #include "mcompress/error.h"
-#include "support/file.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/gradient.h"
 #include "train/gradual_pruning.h"
 #include "train/optimizer.h"
 #include "train/student.h"
+#include "train/task_check.h"
 
 namespace mcompress::train {
 namespace {
@@ -29,19 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// What can be told before anything is read or computed.
-const TrainingTask& checked(const TrainingTask& task) {
-  if (!task.data) throw Error(ErrorCode::kData, "there is no data to train on");
-  if (task.batch < 1) throw Error(ErrorCode::kRecipe, "a batch needs at least one sample");
-  const size_t count = task.data->size();
-  if (count >= task.batch) return task;
-  throw Error(ErrorCode::kData,
-              fmt::format("{}: {} less than one batch of {}", task.data->description(),
-                          count == 1 ? "1 sample is" : fmt::format("{} samples are", count),
-                          task.batch))
-      .hint(count == 0 ? "give samples to train on" : fmt::format("batch: {}", count));
 }
 
 class Loop {
@@ -139,12 +126,13 @@ void Loop::warn_of_jumps() {
   const std::string masks =
       pruner_->masks() == 1 ? "one jump" : fmt::format("{} jumps", pruner_->masks());
   state_.result.warnings.push_back(
-      seldom ? fmt::format("zeros come in {}: prune-every is {}, and prune-until leaves {} steps; a "
-                           "smaller prune-every makes more of them",
-                           masks, task_.prune->every, steps)
-             : fmt::format("zeros come in {}: prune-until leaves {} {}; more epochs, or smaller "
-                           "batches, make more of them",
-                           masks, steps, steps == 1 ? "step" : "steps"));
+      seldom
+          ? fmt::format("zeros come in {}: prune-every is {}, and prune-until leaves {} steps; a "
+                        "smaller prune-every makes more of them",
+                        masks, task_.prune->every, steps)
+          : fmt::format("zeros come in {}: prune-until leaves {} {}; more epochs, or smaller "
+                        "batches, make more of them",
+                        masks, steps, steps == 1 ? "step" : "steps"));
 }
 
 /// Scores of two judges cannot be compared: the best so far would not be the best.
@@ -184,15 +172,6 @@ void Loop::save() const {
   state.optimizer_steps = optimizer_->steps;
   if (pruner_) state.pruner = pruner_->snapshot();
   save_checkpoint(task_.checkpoint, identity_, state);
-}
-
-void require_place(const std::filesystem::path& checkpoint) {
-  try {
-    support::require_writable(checkpoint, true);
-  } catch (const Error& error) {
-    throw Error(ErrorCode::kRecipe, "checkpoint: " + error.message())
-        .hint("name a file in a folder that exists and can be written");
-  }
 }
 
 TrainingResult Loop::run() {
@@ -393,9 +372,10 @@ void Loop::keep_interrupted() {
     result.best_epoch = static_cast<int>(result.epochs.size());
   }
   if (is_pruning()) {
-    result.warnings.push_back(fmt::format("interrupted while zeros still grew: {:.3g} % of the "
-                                          "weights are zero, {:.3g} % were asked for",
-                                          100 * pruner_->reached(), 100 * pruner_->wanted()));
+    result.warnings.push_back(
+        fmt::format("interrupted while zeros still grew: {:.3g} % of the "
+                    "weights are zero, {:.3g} % were asked for",
+                    100 * pruner_->reached(), 100 * pruner_->wanted()));
   }
   write_best();
 }

@@ -69,8 +69,9 @@ bool TaskLoss::accepts(const Dataset& data) const {
   if (!plan_.labels) return true;
   if (!data.has_labels()) return false;
   try {
-    const LossPlan plan = plan_with_labels({.kind = plan_.kind}, head_, data,
-                                           {.time_first = plan_.layout.time_first, .row = plan_.layout.row});
+    const LossPlan plan =
+        plan_with_labels({.kind = plan_.kind}, head_, data,
+                         {.time_first = plan_.layout.time_first, .row = plan_.layout.row});
     return plan.distributions == plan_.distributions && plan.layout.axis == plan_.layout.axis;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kData) throw;
@@ -112,12 +113,11 @@ at::Tensor TaskLoss::of_teacher(const at::Tensor& output, size_t teacher) const 
   const int64_t size = plan_.layout.row_size();
   const int64_t axis = plan_.layout.time_first && output.dim() > 1 ? 1 : 0;
   if (!number || output.dim() == 0 || output.numel() != output.size(axis) * size) {
-    throw Error(
-        ErrorCode::kModel,
-        fmt::format("teacher {}: output {}of shape {}, '{}' of the student has {} a sample",
-                    teacher + 1, number ? "" : "of integers, ",
-                    output.defined() ? to_string(output.sizes().vec()) : "[]", head_.output,
-                    to_string(plan_.layout.row)));
+    throw Error(ErrorCode::kModel,
+                fmt::format("teacher {}: output {}of shape {}, '{}' of the student has {} a sample",
+                            teacher + 1, number ? "" : "of integers, ",
+                            output.defined() ? to_string(output.sizes().vec()) : "[]", head_.output,
+                            to_string(plan_.layout.row)));
   }
   const at::Tensor wide = widened(output.detach());
   if (plan_.kind == LossKind::kMeanSquare) return plan_.layout.samples_first(wide).flatten(1);

@@ -81,8 +81,8 @@ std::unique_ptr<Loss> make_loss(const LossOptions& options, const DistillOptions
 
 /// Samples do not stay as they are.
 bool changes_samples(const AugmentOptions& options);
-/// Throws kRecipe where the inputs of a batch are no images and shall be moved as such, or are moved
-/// out of sight; for noise and mixup where none are floats.
+/// Throws kRecipe where the inputs of a batch are no images and shall be moved as such, or are
+/// moved out of sight; for noise and mixup where none are floats.
 void check_augmentation(const Batch& batch, const AugmentOptions& options);
 /// Shift, flip, crop, noise of each sample and mixup of the batch, from random numbers of (seed,
 /// step): the same for any number of threads. The first input of rank 4 is changed, or where there

@@ -157,7 +157,9 @@ void Planner::plan_ctc() {
   LossHead last = head_;
   last.has_axis = false;
   find_classes(plan_.layout, last, nullptr);
-  check_classes(*data_, {.least = 1, .most = plan_.layout.classes - 1, .padding = true, .output = head_.output});
+  check_classes(
+      *data_,
+      {.least = 1, .most = plan_.layout.classes - 1, .padding = true, .output = head_.output});
   check_sequences(*data_, plan_.layout.places(), head_.output);
 }
 
@@ -180,7 +182,8 @@ LossPlan plan_without_labels(const LossOptions& options, const LossHead& head, C
   return Planner(options, head, nullptr, std::move(layout)).without_labels();
 }
 
-void check_options(const LossOptions& options, const DistillOptions& distill, const LossPlan& plan) {
+void check_options(const LossOptions& options, const DistillOptions& distill,
+                   const LossPlan& plan) {
   const bool smooth = plan.kind == LossKind::kCrossEntropy || plan.kind == LossKind::kBinary;
   if (options.label_smoothing != 0 && plan.labels && !smooth) {
     throw Error(

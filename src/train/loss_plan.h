@@ -18,8 +18,8 @@ struct LossPlan {
 /// Throws kData naming data, sample and value for labels of a wrong type, shape or range.
 LossPlan plan_with_labels(const LossOptions& options, const LossHead& head, const Dataset& data,
                           ClassLayout layout);
-/// Where teachers alone are learned from. Throws kModel for an output without the classes that the loss
-/// asked for needs.
+/// Where teachers alone are learned from. Throws kModel for an output without the classes that the
+/// loss asked for needs.
 LossPlan plan_without_labels(const LossOptions& options, const LossHead& head, ClassLayout layout);
 
 /// Throws kRecipe for options that do not go together.

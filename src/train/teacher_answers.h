@@ -13,8 +13,8 @@
 
 namespace mcompress::train {
 
-/// What the teachers say of samples: asked for each batch, or, where samples stay as they are and the
-/// answers fit into memory, once for all of them.
+/// What the teachers say of samples: asked for each batch, or, where samples stay as they are and
+/// the answers fit into memory, once for all of them.
 class TeacherAnswers {
  public:
   /// All arguments outlive this. `chunk`: samples that are asked for at a time.

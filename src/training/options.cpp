@@ -18,9 +18,10 @@ void TrainingOptions::describe(OptionSet& o) {
   o.add("patience", patience,
         "Epochs without a better metric after which training ends; 0: all are run")
       .at_least(0);
-  o.add("checkpoint", checkpoint,
-        "File, from the current folder, to which each epoch is saved, and from which a training that "
-        "was stopped goes on; a second step or round that names it gets NAME-2.EXT");
+  o.add(
+      "checkpoint", checkpoint,
+      "File, from the current folder, to which each epoch is saved, and from which a training that "
+      "was stopped goes on; a second step or round that names it gets NAME-2.EXT");
   o.add("missing-data", skip_without, {{"fail", false}, {"skip", true}},
         "Without training data or without the trainer: an error, or leave the step out and say so");
 }

@@ -221,10 +221,11 @@ class TrainingLine {
   std::optional<double> validation_loss_, metric_;  ///< of the last epoch
 };
 
-/// Where zeros grow, an epoch that is worse than the start wins over it: what that has cost is told.
+/// Where zeros grow, an epoch that is worse than the start wins over it: what that has cost is
+/// told.
 void warn_of_loss(const TrainingResult& result, Evaluator* evaluator, PassContext& context) {
-  constexpr double kFar = 0.1;       // of a metric in points, ten of them; of others the share
-  constexpr double kFarLoss = 2;     // without a metric: times the loss of the first epoch
+  constexpr double kFar = 0.1;    // of a metric in points, ten of them; of others the share
+  constexpr double kFarLoss = 2;  // without a metric: times the loss of the first epoch
   const char* const way_out =
       "a lower learning-rate, more epochs, or fewer zeros (prune-sparsity) may keep it";
   if (result.interrupted) return;  // nothing is as it was meant
@@ -244,9 +245,10 @@ void warn_of_loss(const TrainingResult& result, Evaluator* evaluator, PassContex
   const double first = result.epochs.front().loss;
   const double kept = result.epochs.at(static_cast<size_t>(result.best_epoch) - 1).loss;
   if (kept <= kFarLoss * first) return;
-  context.warn(fmt::format("the loss rose from {:.4g} in the first epoch to {:.4g} in the one that "
-                           "is kept: {}",
-                           first, kept, way_out));
+  context.warn(
+      fmt::format("the loss rose from {:.4g} in the first epoch to {:.4g} in the one that "
+                  "is kept: {}",
+                  first, kept, way_out));
 }
 
 void record(const TrainingResult& result, double sign, PassContext& context) {
@@ -259,10 +261,12 @@ void record(const TrainingResult& result, double sign, PassContext& context) {
   context.count("best epoch", result.best_epoch);
   context.count("trained numbers", static_cast<int64_t>(result.parameters));
   for (const std::string& warning : result.warnings) context.warn(warning);
-  if (!result.resumed.empty()) context.note("training went on from its checkpoint, " + result.resumed);
+  if (!result.resumed.empty())
+    context.note("training went on from its checkpoint, " + result.resumed);
   if (result.best_epoch == 0 && result.best_score) {
-    context.warn("no epoch was better than the start, which is kept; a lower learning-rate, or more "
-                 "epochs, may find one");
+    context.warn(
+        "no epoch was better than the start, which is kept; a lower learning-rate, or more "
+        "epochs, may find one");
   }
   warn_of_loss(result, context.evaluator(), context);
 }

@@ -256,7 +256,8 @@ TEST_F(FineTune, ALossThatRoseIsToldWhereNothingJudges) {
   trainer_->on_train_ = [&](Model&, const TrainingTask&) {
     return trained({{0.5, {}, {}, 0.001, 1}, {1.5, {}, {}, 0.001, 1}});
   };
-  EXPECT_THAT(run().warnings, testing::Contains(HasSubstr("the loss rose from 0.5 in the first epoch to 1.5")));
+  EXPECT_THAT(run().warnings,
+              testing::Contains(HasSubstr("the loss rose from 0.5 in the first epoch to 1.5")));
 }
 
 TEST_F(FineTune, EachStepAndRoundHasACheckpointOfItsOwn) {
@@ -280,7 +281,8 @@ TEST_F(FineTune, WhereItWentOnIsNoted) {
   };
   PassContext used = context();
   run({}, used);
-  EXPECT_THAT(used.notes(), ElementsAre("training went on from its checkpoint, after epoch 2, step 10 of 50"));
+  EXPECT_THAT(used.notes(),
+              ElementsAre("training went on from its checkpoint, after epoch 2, step 10 of 50"));
 }
 
 TEST_F(FineTune, AnInterruptKeepsTheBestSoFar) {

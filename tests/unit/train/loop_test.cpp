@@ -320,7 +320,8 @@ TEST(Training, CheckpointsAreRefusedBeforeTheWork) {
   task.checkpoint = testing::TempDir();
   const Error folder = error_of([&] { train(model, task); });
   EXPECT_EQ(folder.code(), ErrorCode::kRecipe);
-  EXPECT_TRUE(contains(folder.message(), "checkpoint: ") && contains(folder.message(), "is a folder"));
+  EXPECT_TRUE(contains(folder.message(), "checkpoint: ") &&
+              contains(folder.message(), "is a folder"));
   EXPECT_FALSE(contains(folder.hint(), "-o"));
 
   // Another teacher is another training.
@@ -533,8 +534,7 @@ TEST(Training, WhereScoresAreEqualTheHeldOutLossDecides) {
   // Nothing is won from the best weights.
   task.optimizer.learning_rate = 1;
   Model best = linear("2, 1, -3, 0");
-  best.graph().set_constant(best.graph().find("b"),
-                            Tensor::from({2}, std::vector<float>{0.5, 0}));
+  best.graph().set_constant(best.graph().find("b"), Tensor::from({2}, std::vector<float>{0.5, 0}));
   EXPECT_EQ(train(best, task).best_epoch, 0);
 }
 
@@ -544,20 +544,23 @@ TEST(Training, ZerosThatComeInJumpsAreTold) {
   Model model = linear();
   const auto result = train(model, task);
   ASSERT_EQ(result.warnings.size(), 1U);
-  EXPECT_TRUE(contains(result.warnings[0], "zeros come in one jump: prune-every is 20, and "
-                                            "prune-until leaves 19 steps"));
+  EXPECT_TRUE(contains(result.warnings[0],
+                       "zeros come in one jump: prune-every is 20, and "
+                       "prune-until leaves 19 steps"));
   task.prune->every = 0;
   EXPECT_TRUE(train(model = linear(), task).warnings.empty());
 }
 
 TEST(Training, AnInterruptBeforeTheLastZerosIsTold) {
   auto task = task_for(lines(), 10);
-  task.prune = GradualPruning{.weights = {"w1", "w2"}, .to = 0.75, .curve = GradualPruning::Curve::kLinear};
+  task.prune =
+      GradualPruning{.weights = {"w1", "w2"}, .to = 0.75, .curve = GradualPruning::Curve::kLinear};
   task.progress = [](const TrainingProgress& now) {
     if (now.step == 24) throw Error(ErrorCode::kInterrupted, "interrupted");
   };
-  const auto data = std::make_shared<MadeData>(
-      256, 2, [](const std::vector<float>& x) { return std::vector<float>{x[0], x[1]}; });
+  const auto data = std::make_shared<MadeData>(256, 2, [](const std::vector<float>& x) {
+    return std::vector<float>{x[0], x[1]};
+  });
   task.data = data;
   Model model = network();
   const auto result = train(model, task);
