@@ -28,6 +28,13 @@ endif()
 add_library(xxhash::xxhash UNKNOWN IMPORTED)
 set_target_properties(xxhash::xxhash PROPERTIES
   IMPORTED_LOCATION ${XXHASH_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${XXHASH_INCLUDE_DIR})
+# Not every build of it has the functions that choose the widest vectors of the CPU.
+include(CheckCXXSourceCompiles)
+set(CMAKE_REQUIRED_LIBRARIES xxhash::xxhash)
+check_cxx_source_compiles("
+  #include <xxh_x86dispatch.h>
+  int main() { return static_cast<int>(XXH3_128bits(nullptr, 0).low64 & 1); }" XXHASH_DISPATCHES)
+unset(CMAKE_REQUIRED_LIBRARIES)
 
 # zstd's CMake package names its targets differently from version to version.
 find_path(ZSTD_INCLUDE_DIR zstd.h)

@@ -72,6 +72,7 @@ set(MCOMPRESS_LAYER_RULES
   "external tbb/ support"
   "external oneapi/ support"
   "external xxhash.h support"
+  "external xxh_x86dispatch.h support"
   "external zlib.h data support"
   "external zstd.h archive"
   "external png.h data"

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contents.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -28,6 +31,16 @@ namespace {
 
 constexpr uint64_t kEnd = 4096;
 constexpr int64_t kPiece = int64_t{1} << 19;  ///< stays in the cache between reading and visiting
+
+/// Maps all pages at once, which costs less than each when it is touched. A hint: it may fail.
+void populate([[maybe_unused]] std::span<const std::byte> mapped) {
+#if defined(MADV_POPULATE_READ)
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(mapped.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(mapped.data() + mapped.size());
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
+#endif
+}
 
 /// Large initializers by where they start in the file.
 std::map<uint64_t, std::pair<ValueRef, uint64_t>> initializers_in(
@@ -140,6 +153,20 @@ support::Hash128 hash_with_payloads(const Model& model, const std::filesystem::p
       });
   close();
   return hash;
+}
+
+std::optional<MappedConstant> map_constant(const ValueRef& constant) {
+  const auto range = Model::Impl::large_payload(constant);
+  if (!range) return std::nullopt;
+  MappedConstant result;
+  result.file = std::make_unique<support::MappedFile>(range->file->path(), ErrorCode::kModel);
+  const auto file = std::as_bytes(std::span(result.file->bytes()));
+  if (range->offset > file.size() || range->length > file.size() - range->offset) {
+    return std::nullopt;  // reading it says what is wrong
+  }
+  result.bytes = file.subspan(range->offset, range->length);
+  populate(result.bytes);
+  return result;
 }
 
 bool for_each_piece(const ValueRef& constant,

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "mcompress/model.h"
+#include "support/file.h"
 #include "support/hash.h"
 
 // What can be said of large constants without having them in memory.
@@ -42,6 +44,15 @@ support::Hash128 read_file_once(
 /// Hash of the file `path` that the model was loaded from; what Model::fingerprint needs of it is
 /// known then.
 support::Hash128 hash_with_payloads(const Model& model, const std::filesystem::path& path);
+
+/// The bytes of a large constant where they are in its file, not aligned as its elements. What is
+/// read of them counts as memory of the process while it lives.
+struct MappedConstant {
+  std::unique_ptr<support::MappedFile> file;
+  std::span<const std::byte> bytes;
+};
+/// Empty: it has to be read as a tensor.
+std::optional<MappedConstant> map_constant(const ValueRef& constant);
 
 /// Calls `visit` with every piece of a constant's bytes once, in any order and from several
 /// threads; pieces hold whole elements, aligned as such. False, and no call: it has to be read as

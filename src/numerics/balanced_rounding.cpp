@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include <hwy/cache_control.h>
@@ -91,7 +92,8 @@ Channel channel_at(std::span<const float> scales, std::span<const int32_t> zero_
 /// for the next.
 class ColumnGroup {
  public:
-  void load(std::span<const float> weights, ChannelLayout layout, int64_t start, int64_t columns) {
+  void load(std::span<const std::byte> weights, ChannelLayout layout, int64_t start,
+            int64_t columns) {
     layout_ = {layout.outer, columns, 1};
     stride_ = to_size(layout.channels);
     start_ = to_size(start);
@@ -104,9 +106,9 @@ class ColumnGroup {
     most_.assign(width(), MinMax{}.max);
     non_finite_ = 0;
     for (size_t r = 0; r < rows(); ++r) {
-      const float* const row = weights.data() + r * stride_ + start_;
-      if (r + kRowsAhead < rows()) prefetch(row + kRowsAhead * stride_);
-      std::copy_n(row, width(), row_of(r).data());
+      const std::byte* const row = weights.data() + (r * stride_ + start_) * sizeof(float);
+      if (r + kRowsAhead < rows()) prefetch(row + kRowsAhead * stride_ * sizeof(float));
+      std::memcpy(row_of(r).data(), row, width() * sizeof(float));
       non_finite_ += simd::column_min_max(row_of(r), least_, most_);
     }
   }
@@ -157,8 +159,8 @@ class ColumnGroup {
   std::span<int8_t> codes_of(size_t r) { return codes_.subspan(r * width(), width()); }
 
   /// Rows are too far apart for the processor to see that one follows the other.
-  void prefetch(const float* row) const {
-    for (size_t i = 0; i < width(); i += to_size(kLine) / sizeof(float)) hwy::Prefetch(row + i);
+  void prefetch(const std::byte* row) const {
+    for (size_t i = 0; i < width() * sizeof(float); i += to_size(kLine)) hwy::Prefetch(row + i);
   }
 
   std::vector<QuantParams> params_for(const WeightQuantOptions& options) const {
@@ -235,11 +237,9 @@ class ColumnGroup {
   std::vector<std::vector<Balancer::Candidate>> candidates_;
 };
 
-bool channels_are_columns(ChannelLayout layout) { return layout.inner == 1 && layout.channels > 1; }
-
 /// Calls fn(group, first, columns) for groups of columns that fit the cache.
 template <class Fn>
-void for_each_group(std::span<const float> weights, ChannelLayout layout, Fn fn) {
+void for_each_group(std::span<const std::byte> weights, ChannelLayout layout, Fn fn) {
   const int64_t fits = kCachedElements / std::max<int64_t>(layout.outer, 1) / kLine * kLine;
   const int64_t columns = std::clamp<int64_t>(fits, kLine, 16 * kLine);
   parallel_for(0, layout.channels, columns, [&](int64_t first, int64_t last) {
@@ -254,7 +254,8 @@ void for_each_group(std::span<const float> weights, ChannelLayout layout, Fn fn)
 void balance_columns(std::span<const float> weights, ChannelLayout layout,
                      std::span<const float> scales, std::span<const int32_t> zero_points,
                      IntRange range, std::span<int8_t> stored) {
-  for_each_group(weights, layout, [&](ColumnGroup& group, int64_t first, int64_t columns) {
+  const auto bytes = std::as_bytes(weights);
+  for_each_group(bytes, layout, [&](ColumnGroup& group, int64_t first, int64_t columns) {
     std::vector<QuantParams> params;
     for (int64_t c = first; c < first + columns; ++c) {
       params.push_back({scales[to_size(c)], zero_points.empty() ? 0 : zero_points[to_size(c)]});
@@ -265,6 +266,8 @@ void balance_columns(std::span<const float> weights, ChannelLayout layout,
 }
 
 }  // namespace
+
+bool channels_are_columns(ChannelLayout layout) { return layout.inner == 1 && layout.channels > 1; }
 
 void balance_rounding(std::span<const float> weights, ChannelLayout layout,
                       std::span<const float> scales, std::span<const int32_t> zero_points,
@@ -306,6 +309,11 @@ ChannelScales quantize_balanced(std::span<const float> weights, ChannelLayout la
     balance_rounding(weights, layout, result.scales, result.zero_points, options.range, stored);
     return result;
   }
+  return quantize_balanced(std::as_bytes(weights), layout, options, stored);
+}
+
+ChannelScales quantize_balanced(std::span<const std::byte> weights, ChannelLayout layout,
+                                const WeightQuantOptions& options, std::span<int8_t> stored) {
   std::vector<QuantParams> params(to_size(layout.channels));
   for_each_group(weights, layout, [&](ColumnGroup& group, int64_t first, int64_t) {
     const std::vector<QuantParams> own = group.round(options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -21,5 +22,11 @@ void balance_rounding(std::span<const float> weights, ChannelLayout layout,
 /// fit the caches is read once. The integers go to `stored`.
 ChannelScales quantize_balanced(std::span<const float> weights, ChannelLayout layout,
                                 const WeightQuantOptions& options, std::span<int8_t> stored);
+/// The same of floats that are not aligned as such (in a mapped file), where channels are columns;
+/// without importance.
+ChannelScales quantize_balanced(std::span<const std::byte> weights, ChannelLayout layout,
+                                const WeightQuantOptions& options, std::span<int8_t> stored);
+/// The channels are the columns of a matrix.
+bool channels_are_columns(ChannelLayout layout);
 
 }  // namespace mcompress::numerics

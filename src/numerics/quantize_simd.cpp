@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 HWY_BEFORE_NAMESPACE();
@@ -259,9 +260,13 @@ size_t find_above_kernel(const float* values, const float* factors, const float*
     const auto product = hn::Mul(hn::LoadU(d, values + i), hn::LoadU(d, factors + i));
     const auto above = hn::Gt(product, hn::LoadU(d, limits + i));
     if (HWY_LIKELY(hn::AllFalse(d, above))) continue;
-    for (size_t lane = i; lane < i + lanes; ++lane) {
-      found[total] = static_cast<uint32_t>(lane);
-      total += values[lane] * factors[lane] > limits[lane] ? 1 : 0;
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(d, above, bits);
+    for (size_t byte = 0; byte * 8 < lanes; ++byte) {
+      for (unsigned left = bits[byte]; left != 0; left &= left - 1) {
+        const auto lane = static_cast<size_t>(std::countr_zero(left));
+        found[total++] = static_cast<uint32_t>(i + byte * 8 + lane);
+      }
     }
   }
   for (size_t i = vector_end; i < count; ++i) {

@@ -30,8 +30,11 @@
 
 #include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
+#include "analysis/weights.h"
 #include "forms/nbits.h"
 #include "forms/rows.h"
+#include "forms/stored_form.h"
+#include "ir/contents.h"
 #include "mcompress/pass_context.h"
 #include "pass/register.h"
 #include "quantization/fused_products.h"
@@ -248,18 +251,48 @@ class QuantizeWeights : public LayerPass {
   /// Throws Unsupported before any edit.
   WeightOnly quantize(const Layer& layer, const Plan& plan, std::span<const LayerMoments> moments,
                       WeightMethod method) const {
-    const Tensor weight = editor_.read(layer);
-    if (weight.type() != DataType::kFloat) {
-      throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
-    }
     quantization::WeightOnlyOptions options = options_;
     options.method = method;
     options.block = block_of(layer, plan);
     options.per_tensor = granularity_ == Granularity::kTensor;
     options.input_scales = plan.form == Form::kFolded && !plan.rows_too;
     if (layer.kind == LayerKind::kEmbedding || plan.rows_too) options.symmetric = true;
+    if (auto done = quantize_where_it_is(layer, moments, options)) {
+      require_scale(layer, *done);
+      return std::move(*done);
+    }
+    const Tensor weight = editor_.read(layer);
+    if (weight.type() != DataType::kFloat) {
+      throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
+    }
     require_gain(layer, options);
-    return quantization::quantize_weight_only(layer, weight, moments, options);
+    WeightOnly result = quantization::quantize_weight_only(layer, weight, moments, options);
+    require_scale(layer, result);
+    return result;
+  }
+
+  /// A scale that would underflow is 1, and all integers are 0.
+  static void require_scale(const Layer& layer, const WeightOnly& result) {
+    const auto scales = result.weight.scales.as<float>();
+    const bool suspicious = std::all_of(scales.begin(), scales.end(), [](float s) { return s == 1; });
+    if (!suspicious || analysis::count_nonzeros(result.weight.codes) > 0) return;
+    const auto weight = forms::constant_or_form(layer.weight);
+    if (!weight || analysis::count_nonzeros(*weight) == 0) return;
+    throw Unsupported("its weight '" + layer.weight.name() +
+                      "' is so small that its scale would underflow");
+  }
+
+  /// A large weight that needs no copy in memory.
+  std::optional<WeightOnly> quantize_where_it_is(
+      const Layer& layer, std::span<const LayerMoments> moments,
+      const quantization::WeightOnlyOptions& options) const {
+    const bool plain = layer.weight.is_constant() &&
+                       layer.weight.constant_type() == DataType::kFloat &&
+                       editor_.obstacle(layer).empty();
+    const auto mapped = plain && moments.empty() ? ir::map_constant(layer.weight) : std::nullopt;
+    if (!mapped) return std::nullopt;
+    require_gain(layer, options);
+    return quantization::quantize_mapped(layer, mapped->bytes, options);
   }
 
   void require_gain(const Layer& layer, const quantization::WeightOnlyOptions& options) const {

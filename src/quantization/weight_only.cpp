@@ -2,7 +2,9 @@
 #include "quantization/weight_only.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
+#include <vector>
 
 #include "analysis/layer_matrix.h"
 #include "ir/allocation.h"
@@ -11,6 +13,7 @@
 #include "numerics/ternary.h"
 #include "quantization/input_scales.h"
 #include "quantization/rounding_grid.h"
+#include "support/parallel_for.h"
 
 namespace mcompress::quantization {
 namespace {
@@ -19,6 +22,8 @@ using numerics::ChannelLayout;
 using numerics::QuantizedWeights;
 
 constexpr int64_t kLeastBlock = 16;
+/// Of a mapped weight that are copied at once.
+constexpr int64_t kPieceElements = int64_t{1} << 17;
 
 size_t to_size(int64_t value) { return static_cast<size_t>(value); }
 
@@ -86,14 +91,28 @@ Tensor new_codes(const Shape& shape) {
   return Tensor::adopt(DataType::kInt8, shape, ir::allocate_payload(to_size(element_count(shape))));
 }
 
+numerics::WeightQuantOptions rounding_of(const WeightOnlyOptions& options) {
+  numerics::WeightQuantOptions how{.range = range_of(options), .symmetric = options.symmetric};
+  // At two or three bits the largest weight would leave no level for the others.
+  const bool few = options.bits == WeightBits::k2 || options.bits == WeightBits::k3;
+  const bool search = options.method != WeightMethod::kNearest &&
+                      (few || options.method != WeightMethod::kBalanced);
+  if (search) how.clip = numerics::ClipSearch::kMse;
+  return how;
+}
+
+bool balances(const Layer& layer, const WeightOnlyOptions& options) {
+  return options.method == WeightMethod::kBalanced && layer.kind != LayerKind::kEmbedding;
+}
+
 /// The integers go to `stored`, as weights may be large.
-numerics::ChannelScales round_part(std::span<const float> weight, ChannelLayout layout,
-                                   const WeightOnlyOptions& options,
-                                   const numerics::WeightQuantOptions& how, bool balances,
+numerics::ChannelScales round_part(const Layer& layer, std::span<const float> weight,
+                                   ChannelLayout layout, const WeightOnlyOptions& options,
                                    std::span<int8_t> stored) {
   if (has_levels(options.bits)) {
-    return balances ? numerics::quantize_balanced(weight, layout, how, stored)
-                    : numerics::quantize_weights(weight, layout, how, stored);
+    const auto how = rounding_of(options);
+    return balances(layer, options) ? numerics::quantize_balanced(weight, layout, how, stored)
+                                    : numerics::quantize_weights(weight, layout, how, stored);
   }
   QuantizedWeights signs = options.bits == WeightBits::kTernary
                                ? numerics::quantize_ternary(weight, layout)
@@ -106,22 +125,34 @@ numerics::ChannelScales round_part(std::span<const float> weight, ChannelLayout 
 numerics::ChannelScales rounded_by_parts(const Layer& layer, std::span<const float> weight,
                                          const WeightOnlyOptions& options,
                                          std::span<int8_t> codes) {
-  numerics::WeightQuantOptions how{.range = range_of(options), .symmetric = options.symmetric};
-  // At two or three bits the largest weight would leave no level for the others.
-  const bool few = options.bits == WeightBits::k2 || options.bits == WeightBits::k3;
-  const bool search = options.method != WeightMethod::kNearest &&
-                      (few || options.method != WeightMethod::kBalanced);
-  if (search) how.clip = numerics::ClipSearch::kMse;
-  const bool balances =
-      options.method == WeightMethod::kBalanced && layer.kind != LayerKind::kEmbedding;
   numerics::ChannelScales result;
   for_each_part(layer, options, [&](size_t first, ChannelLayout layout) {
     const size_t size = to_size(layout.size());
-    const auto part = round_part(weight.subspan(first, size), layout, options, how, balances,
+    const auto part = round_part(layer, weight.subspan(first, size), layout, options,
                                  codes.subspan(first, size));
     result.scales.insert(result.scales.end(), part.scales.begin(), part.scales.end());
     result.zero_points.insert(result.zero_points.end(), part.zero_points.begin(),
                               part.zero_points.end());
+  });
+  return result;
+}
+
+/// Where channels lie one after the other: some at a time, each thread with a copy of its own.
+numerics::ChannelScales rounded_by_pieces(const Layer& layer, std::span<const std::byte> weight,
+                                          ChannelLayout layout, const WeightOnlyOptions& options,
+                                          std::span<int8_t> codes) {
+  numerics::ChannelScales result;
+  result.scales.resize(to_size(layout.channels));
+  if (!options.symmetric) result.zero_points.resize(result.scales.size());
+  const int64_t at_once = std::max<int64_t>(1, kPieceElements / layout.inner);
+  parallel_for(0, layout.channels, at_once, [&](int64_t first, int64_t last) {
+    const size_t begin = to_size(first * layout.inner);
+    std::vector<float> piece(to_size((last - first) * layout.inner));
+    std::memcpy(piece.data(), weight.data() + begin * sizeof(float), piece.size() * sizeof(float));
+    const auto part = round_part(layer, piece, {1, last - first, layout.inner}, options,
+                                 codes.subspan(begin, piece.size()));
+    std::copy(part.scales.begin(), part.scales.end(), result.scales.begin() + first);
+    std::copy(part.zero_points.begin(), part.zero_points.end(), result.zero_points.begin() + first);
   });
   return result;
 }
@@ -245,6 +276,30 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
     as_matrix(layer, result.weight);
     for (float& f : factors) f = 1 / f;
     result.weight.input_scales = Tensor::from({static_cast<int64_t>(factors.size())}, factors);
+  }
+  return result;
+}
+
+std::optional<WeightOnly> quantize_mapped(const Layer& layer, std::span<const std::byte> weight,
+                                          const WeightOnlyOptions& options) {
+  const ChannelLayout layout = layer.kind == LayerKind::kEmbedding
+                                   ? ChannelLayout{1, layer.inputs, layer.outputs}
+                                   : channel_layout(layer);
+  const bool columns = has_levels(options.bits) && balances(layer, options) &&
+                       numerics::channels_are_columns(layout);
+  const bool in_pieces = layout.outer == 1 && layout.size() > 0;
+  if (options.block > 0 || options.per_tensor || (!columns && !in_pieces)) return std::nullopt;
+  Tensor codes = new_codes(layer.weight_shape);
+  WeightOnly result;
+  try {
+    const auto stored = codes.mutate_as<int8_t>();
+    const auto channels =
+        columns ? numerics::quantize_balanced(weight, layout, rounding_of(options), stored)
+                : rounded_by_pieces(layer, weight, layout, options, stored);
+    result.weight = as_form(layer, std::move(codes), channels.scales, channels.zero_points, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kModel) throw;
+    return std::nullopt;
   }
   return result;
 }

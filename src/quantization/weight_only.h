@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -51,5 +53,11 @@ int64_t block_for(const Layer& layer, int64_t wanted);
 WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
                                 std::span<const LayerMoments> moments,
                                 const WeightOnlyOptions& options);
+
+/// Of a weight that lies in a file as the bytes of its floats, which need not be aligned: what
+/// quantize_weight_only gives without moments. Empty where that takes more than to round each
+/// output on its own, or the weight cannot be rounded.
+std::optional<WeightOnly> quantize_mapped(const Layer& layer, std::span<const std::byte> weight,
+                                          const WeightOnlyOptions& options);
 
 }  // namespace mcompress::quantization

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/hash.h"
 
+#if defined(MCOMPRESS_XXHASH_DISPATCHES)
+#include <xxh_x86dispatch.h>  // the same hashes by the widest vectors of the CPU
+#else
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 #include <cstdio>
