@@ -92,6 +92,37 @@ TEST_F(CliRun, ShortNamesStandBehindOrBeforeTheEncodingAndLayersAreFoundAgain) {
               ElementsAre("share-weights", "encode-weights", "shorten-names"));
 }
 
+TEST_F(CliRun, LayersWhoseWeightIsAnInputAreNamed) {
+  test::parse_model(R"(
+g (float[N,2] x, float[2,4] w) => (float[N,2] y)
+<float[2,4] w = {0.5, -1, 0.25, 2, 1, 0.75, -0.5, 1.5}, float[4,2] v = {1, 0.5, -0.5, 2, 0.25, 1, -1, 0.75}>
+{
+  hidden = MatMul(x, w)
+  y = MatMul(hidden, v)
+})")
+      .save(path("w.onnx"));
+  testing::write_bytes(path("r.yaml"), "steps: [prune-magnitude]\n");
+  const testing::CliResult result =
+      run({"run", "w.onnx", "-r", "r.yaml", "--explain", "-o", "a.onnx"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("hidden  its weight is a graph input, which a caller may replace"));
+  const testing::CliResult frozen =
+      run({"run", "w.onnx", "-r", "r.yaml", "--explain", "-o", "b.onnx", "--freeze-inputs"});
+  EXPECT_THAT(frozen.out, ::testing::Not(HasSubstr("is a graph input")));
+}
+
+TEST_F(CliRun, APatternThatMatchesNothingNamesWhatItMayMean) {
+  for (const auto& [pattern, meant] :
+       {std::pair{"op:MatMull", "did you mean 'op:MatMul'?"}, std::pair{"op:Foo", "op:MatMul"}}) {
+    testing::write_bytes(path("r.yaml"), std::string("steps: [{prune-magnitude: {}, only: [\"") +
+                                             pattern + "\"]}]\n");
+    const testing::CliResult result = run({"run", "m.onnx", "-r", "r.yaml", "--json", "--force"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    const auto warnings = nlohmann::json::parse(result.out).at("steps").at(0).at("warnings");
+    EXPECT_THAT(warnings.dump(), HasSubstr(meant)) << pattern;
+  }
+}
+
 TEST_F(CliRun, BytesDoNotDependOnThreads) {
   for (const char* threads : {"1", "2"}) {
     const std::string output = std::string("out") + threads + ".onnx";
