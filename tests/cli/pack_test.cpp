@@ -89,6 +89,28 @@ TEST_F(CliPack, CommandsReadArchivesAsModels) {
   EXPECT_EQ(nlohmann::json::parse(evaluated.out).at("input"), "m.mcz");
 }
 
+TEST_F(CliPack, RunCountsBothArchivesAsTheyLie) {
+  ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
+  const testing::CliResult result = run({"run", "m.mcz", "-r", "lossless", "-o", "s.mcz", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json.at("size_before").at("file_bytes"), testing::read_bytes(path("m.mcz")).size());
+  EXPECT_EQ(json.at("size_after").at("file_bytes"), testing::read_bytes(path("s.mcz")).size());
+}
+
+TEST_F(CliPack, TablesAndPlansAreMadeOfArchivesToo) {
+  ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
+  for (const char* model : {"m.onnx", "m.mcz"}) {
+    const testing::CliResult table = run({"calibrate", model, "--set", "data.calibration.random.count=8",
+                                          "-o", "t.json", "--force"});
+    EXPECT_EQ(table.code, 0) << table.err;
+    const testing::CliResult plan =
+        run({"sensitivity", model, "-r", "int8-weights", "--set", "data.calibration.random.count=8", "--json"});
+    ASSERT_EQ(plan.code, 0) << plan.err;
+    EXPECT_EQ(nlohmann::json::parse(plan.out).at("input"), model);
+  }
+}
+
 TEST_F(CliPack, AMissingFileIsNamedOnce) {
   for (const char* command : {"unpack", "pack", "inspect"}) {
     const testing::CliResult result = run({command, "none.mcz"});

@@ -48,7 +48,7 @@ struct CalibrateCommand {
 };
 
 void CalibrateCommand::declare(Arguments& arguments) {
-  arguments.text("MODEL", model, "ONNX model; never touched", "", true);
+  arguments.text("MODEL", model, "ONNX model, or a packed one (.mcz); never touched", "", true);
   arguments.text("-o,--output", output_file, "Table to write", "TABLE", true);
   arguments.flag("--force", force, "Overwrite TABLE");
   arguments.text(
@@ -153,7 +153,8 @@ int CalibrateCommand::run() const {
   }
   how.runtime = models.open_runtime();
   how.progress = output.make_progress();
-  const CalibrateResult result = calibrate(model, used, how);
+  const ModelFile input(model);
+  const CalibrateResult result = calibrate(input.path(), used, how);
   how.progress.reset();
   support::write_file_atomically(output_file, result.table, force);
   for (const auto& warning : result.warnings) spdlog::warn("{}", warning);

@@ -155,7 +155,11 @@ int RunCommand::run() const {
   options.save.external_data = kExternalData.at(external_data);
   options.save.overwrite = force;
   RunReport report = run_into(input.path(), written, used, options);
-  report.input = model;
+  if (dry_run) {
+    report.input = model;  // its sizes are of models as they are before they are packed
+  } else {
+    input.tell(report.input, report.input_hash, report.size_before);
+  }
   options.progress.reset();
   deliver(report, reports, output, explain);
   if (report.interrupted) return static_cast<int>(ErrorCode::kInterrupted);

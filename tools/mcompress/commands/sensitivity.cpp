@@ -35,7 +35,7 @@ struct SensitivityCommand {
 };
 
 void SensitivityCommand::declare(Arguments& arguments) {
-  arguments.text("MODEL", model, "ONNX model", "", true);
+  arguments.text("MODEL", model, "ONNX model, or a packed one (.mcz)", "", true);
   arguments.text("-r,--recipe", recipe, "Recipe whose lossy steps are tried on one layer at a time",
                  "RECIPE", true);
   arguments.text("-o,--output", plan,
@@ -95,11 +95,13 @@ int SensitivityCommand::run() const {
   use.samples = static_cast<size_t>(samples);
   use.by_block = by == "block";
   use.threads = models.thread_count();
-  LoadedModel loaded{model, models.load(model)};
+  const ModelFile input(model);
+  LoadedModel loaded{input.path(), models.load(input.path())};
   use.runtime = models.open_runtime();
   use.progress = output.make_progress();
   use.cost_folder = cost_folder();
   SensitivityReport report = find_sensitivity(loaded, used, builtin_passes(), use);
+  report.input = model;
   use.progress.reset();
   if (!plan.empty()) {
     support::write_file_atomically(plan, plan_text(report));
