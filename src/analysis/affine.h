@@ -30,6 +30,8 @@ class AffineLayer {
   ValueRef entry() const { return layer_.node.input(0); }
   ChannelLayout output_layout() const { return output_; }
   ChannelLayout input_layout() const { return input_; }
+  /// One entry per output channel; zeros without a bias.
+  const std::vector<double>& bias() const { return bias_; }
   /// Zeros are put around the input, so a constant added to it cannot move into the bias.
   bool is_padded() const { return padded_; }
 

@@ -419,7 +419,11 @@ class Finder {
 
 ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
                               const std::vector<Layer>& selected, bool through_concat) {
-  return Finder(model, types, selected, through_concat).find();
+  ScaleGraph found = Finder(model, types, selected, through_concat).find();
+  for (ScaleClass& one : found.classes) {
+    if (one.obstacle.empty()) one.obstacle = range_obstacle(found, one);
+  }
+  return found;
 }
 
 int64_t first_channel(const ScaleClass& scale_class, const AffineLayer& layer, bool produced) {

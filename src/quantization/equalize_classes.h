@@ -68,6 +68,10 @@ ScaleGraph find_scale_classes(Model& model, const ValueTypes& types,
 int64_t first_channel(const ScaleClass& scale_class, const analysis::AffineLayer& layer,
                       bool produced);
 
+/// Why the constants at the rim of a class take no factors: one of them is NaN or infinite, or so
+/// large or small that a product leaves the range of float; "" where all take them.
+std::string range_obstacle(const ScaleGraph& graph, const ScaleClass& scale_class);
+
 /// Divides the values of a class by `factors` (one per channel, positive): all constants at its rim
 /// are changed, and where there are `activations`, one Mul per value gives them the true values.
 /// Returns how many Mul were added. The class must have no obstacle. Layers of other classes stay

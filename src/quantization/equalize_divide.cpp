@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "analysis/patterns.h"
@@ -99,7 +100,49 @@ int give_true_values(const ScaleClass& scale_class, const std::vector<double>& f
   return added;
 }
 
+/// Factors go up to 1000 on either side of a layer.
+std::string range_obstacle_of(const NodeRef& node, const std::vector<double>& values) {
+  constexpr double kMost = 1e30, kLeast = 1e-30;
+  double largest = 0;
+  for (const double value : values) {
+    if (!std::isfinite(value)) return node.label() + " has constants that are NaN or infinite";
+    largest = std::max(largest, std::abs(value));
+  }
+  if (largest > kMost) return node.label() + " has constants too large to be multiplied";
+  if (largest > 0 && largest < kLeast) {
+    return node.label() + " has constants too small to be divided";
+  }
+  return "";
+}
+
 }  // namespace
+
+std::string range_obstacle(const ScaleGraph& graph, const ScaleClass& scale_class) {
+  std::string why;
+  const auto look_at = [&](const NodeRef& node, const std::vector<double>& values) {
+    if (why.empty()) why = range_obstacle_of(node, values);
+  };
+  for (const auto* const side : {&scale_class.producers, &scale_class.consumers}) {
+    for (const size_t i : *side) {
+      const analysis::AffineLayer& layer = graph.layers[i];
+      if (const auto weight = analysis::read_floats(layer.layer().weight)) {
+        look_at(layer.layer().node, *weight);
+      }
+      look_at(layer.layer().node, layer.bias());
+    }
+  }
+  for (const ConstantTerm& term : scale_class.terms) {
+    look_at(term.node, *analysis::read_floats(constant_operand(term.node)->constant));
+  }
+  for (const NormTerm& norm : scale_class.norms) {
+    for (const int i : {1, 2}) {
+      if (const ValueRef constant = norm.node.input(i)) {
+        look_at(norm.node, *analysis::read_floats(constant));
+      }
+    }
+  }
+  return why;
+}
 
 const ScaleClass::Value* absorbing_value(const Model& model, const ScaleGraph& graph,
                                          const ScaleClass& scale_class) {

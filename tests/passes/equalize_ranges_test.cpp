@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
 
 #include "tests/support/pass_test.h"
 
@@ -225,6 +228,31 @@ TEST(EqualizeRanges, ConstantsOfNormsAndProductsTakeFactors) {
   EXPECT_GE(outcome.counters.at("groups of values equalized"), 1);
   EXPECT_NE(constant(model, "scale"), constant(before, "scale"));
   expect_close(before, model);
+}
+
+// Factors are worth nothing to a layer that computes NaN, and would push others out of float.
+TEST(EqualizeRanges, LeavesConstantsAtTheEndsOfFloatAlone) {
+  const std::pair<float, const char*> cases[] = {
+      {std::numeric_limits<float>::quiet_NaN(), "are NaN or infinite"},
+      {std::numeric_limits<float>::infinity(), "are NaN or infinite"},
+      {3e38F, "too large to be multiplied"},
+      {1e-40F, "too small to be divided"}};
+  for (const char* const name : {"A", "B"}) {
+    for (const auto& [entry, why] : cases) {
+      Model model = parse_model(R"(
+        g (float[3,1] x) => (float[3,1] y) <float[1,2] A = {8.0, 2.0}, float[2,1] B = {1.0, 4.0}> {
+          c = MatMul(x, A)
+          y = MatMul(c, B)
+        })");
+      const ValueRef weight = model.graph().find(name);
+      const std::vector<float> values{entry, entry / 2};
+      model.graph().set_constant(weight, Tensor::from<float>(weight.constant_shape(), values));
+      const Outcome outcome = run_pass("equalize-ranges", model);
+      EXPECT_FALSE(outcome.changed) << name << " " << entry;
+      ASSERT_FALSE(outcome.skips.empty());
+      EXPECT_THAT(outcome.skips.at(0).reason, testing::HasSubstr(why)) << name << " " << entry;
+    }
+  }
 }
 
 TEST(EqualizeRanges, KeepsGeluInPieces) {
