@@ -111,16 +111,22 @@ NodeRef bias_add(const Layer& layer) {
   return operand && per_output(operand->constant, layer.outputs, 0) ? add : NodeRef{};
 }
 
+/// Adds to a bias that is stored as numbers; false where the sums round to what was there.
+bool shift_constant(const NodeRef& node, int input, int64_t outputs, std::span<const float> shift) {
+  const ValueRef bias = node.input(input);
+  std::vector<double> values = *per_output(bias, outputs, 0);
+  const Tensor old = analysis::make_floats(bias.constant_type(), {outputs}, values);
+  for (size_t i = 0; i < values.size(); ++i) values[i] += shift[i];
+  const Tensor sums = analysis::make_floats(bias.constant_type(), {outputs}, values);
+  if (std::ranges::equal(sums.bytes(), old.bytes())) return false;
+  node.graph().set_constant_input(node, input, sums);
+  return true;
+}
+
 bool shift_product(const Layer& layer, std::span<const float> shift) {
   Graph& graph = layer.node.graph();
   if (const NodeRef add = bias_add(layer)) {
-    const auto operand = constant_operand(add);
-    auto values = *per_output(operand->constant, layer.outputs, 0);
-    for (size_t i = 0; i < values.size(); ++i) values[i] += shift[i];
-    graph.set_constant_input(
-        add, operand->constant_input,
-        analysis::make_floats(operand->constant.constant_type(), {layer.outputs}, values));
-    return true;
+    return shift_constant(add, constant_operand(add)->constant_input, layer.outputs, shift);
   }
   const ValueRef constant =
       graph.add_constant(layer.output + "_bias", Tensor::from<float>({layer.outputs}, shift));
@@ -237,11 +243,7 @@ bool shift_output(const Layer& layer, std::span<const float> shift) {
         graph.add_constant(layer.output + "_bias", Tensor::from<float>({layer.outputs}, shift)));
     return true;
   }
-  auto values = *per_output(bias, layer.outputs, 0);
-  for (size_t i = 0; i < count; ++i) values[i] += shift[i];
-  graph.set_constant_input(layer.node, layer.bias_input,
-                           analysis::make_floats(bias.constant_type(), {layer.outputs}, values));
-  return true;
+  return shift_constant(layer.node, layer.bias_input, layer.outputs, shift);
 }
 
 }  // namespace mcompress::quantization

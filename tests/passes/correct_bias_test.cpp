@@ -199,6 +199,20 @@ TEST(ShiftOutput, AddsAConstantToEveryKind) {
   }
 }
 
+// 1 + 1e-30 is 1: the model is what it was, and the step says so.
+TEST(ShiftOutput, WhatRoundsToNothingIsNoChange) {
+  for (const char* body : {"y = Gemm(x, W, b)", "m = MatMul(x, W) y = Add(b, m)"}) {
+    Model model = parse_model(
+        std::string("g (float[3,2] x) => (float[3,2] y) <float[2,2] W = {1.0, 2.0, 3.0, 4.0},"
+                    " float[2] b = {1.0, -1.0}> { ") +
+        body + " }");
+    const Fingerprint before = model.fingerprint();
+    const std::vector<float> shift{1e-30F, 1e-42F};
+    EXPECT_FALSE(quantization::shift_output(find_layers(model).at(0), shift)) << body;
+    EXPECT_TRUE(model.fingerprint() == before) << body;
+  }
+}
+
 TEST(MeanCorrection, BelievesWhatManySamplesShow) {
   const quantization::SampleMeans wanted(100, {1.0, 0.0}), found(100, {0.0, 0.0});
   const auto sure = quantization::mean_correction(wanted, found);
