@@ -21,7 +21,7 @@
 // the last factor of a chain for windows is refitted to all taps.
 //
 // The rank is fixed, the least that keeps an `energy`, the greatest within a `ratio` of the
-// parameters, or shared out over all layers within a `budget`, by what noise of each layer does to
+// parameters, or shared out over all layers within a `budget`, by what factors of each layer do to
 // the model's outputs, where a layer may stay dense as well; all but the first in multiples that
 // kernels like, of which a budget knows finer ones for narrow layers. The node itself becomes the last factor:
 // bias, alpha and beta stay where they are. Layers that share a weight share the factors.
@@ -54,7 +54,6 @@
 #include "quantization/factor_budget.h"
 #include "quantization/factor_choice.h"
 #include "quantization/layer_fit.h"
-#include "quantization/output_noise.h"
 #include "quantization/paired_moments.h"
 
 namespace mcompress::passes {
@@ -112,8 +111,6 @@ class FactorizeWeights : public LayerPass {
   bool is_factor(const Layer& layer) const { return factors_.contains(layer.output); }
   void collect_moments(Model& model, PassContext& context);
   void share_out(const Model& model, PassContext& context);
-  std::vector<double> worth(const Model& model, PassContext& context,
-                            std::span<FactorProblem* const> problems) const;
   std::string why_not(const FactorProblem& problem, const FactorPoint& point,
                       const PassContext& context) const;
   bool is_faster(const FactorProblem& problem, std::span<const Factor> factors,
@@ -237,26 +234,6 @@ void FactorizeWeights::collect_moments(Model& model, PassContext& context) {
   });
 }
 
-/// What the loss of each layer, as a part of its output, counts: what such an error does to the
-/// model's outputs where that can be told.
-std::vector<double> FactorizeWeights::worth(const Model& model, PassContext& context,
-                                            std::span<FactorProblem* const> problems) const {
-  std::vector<double> result(problems.size(), 1.0);
-  std::vector<Layer> layers;
-  std::vector<size_t> index;
-  for (size_t i = 0; i < problems.size(); ++i) {
-    if (problems[i]->energy <= 0) continue;
-    layers.push_back(problems[i]->layer);
-    index.push_back(i);
-  }
-  if (layers.empty()) return result;
-  const std::vector<double> noise = quantization::output_noise(model, context, layers);
-  for (size_t i = 0; i < noise.size(); ++i) {
-    if (noise[i] > 0) result[index[i]] = noise[i] * problems[index[i]]->energy;
-  }
-  return result;
-}
-
 /// Ranks of all layers within the budget, of which factors that were there before take a part.
 void FactorizeWeights::share_out(const Model& model, PassContext& context) {
   std::vector<FactorProblem*> problems;
@@ -274,8 +251,9 @@ void FactorizeWeights::share_out(const Model& model, PassContext& context) {
   const auto allowed = [&](const FactorProblem& problem, const FactorPoint& point) {
     return why_not(problem, point, context).empty();
   };
-  const double least = quantization::share_out(problems, worth(model, context, problems), budget,
-                                               {multiple(context), multiple_ > 0, allowed});
+  quantization::measure_curves(model, context, problems);
+  const double least =
+      quantization::share_out(problems, budget, {multiple(context), multiple_ > 0, allowed});
   if (least > budget) {
     context.warn(fmt::format("budget {} cannot be reached: {:.2f} of the parameters is the least here",
                              *ranks_.budget, *ranks_.budget + (least - budget) / all));

@@ -18,10 +18,15 @@ struct BudgetRanks {
   std::function<bool(const FactorProblem& problem, const numerics::FactorPoint& point)> allowed;
 };
 
+/// Tries two points of each weight that has moments in copies of the model, each alone, and makes a
+/// curve of what they do to its outputs. What decides between answers may be in the small singular
+/// values: the share of a layer's energy that is lost does not tell.
+void measure_curves(const Model& model, PassContext& context,
+                    std::span<FactorProblem* const> problems);
+
 /// Ranks of all layers at once: each takes one of its points or stays dense (then it has an
-/// obstacle), so that they have `budget` parameters at most and the losses, each times its weight,
-/// add up to little. Returns the least parameters that can be had, which may be above the budget.
-double share_out(std::span<FactorProblem* const> problems, std::span<const double> weights,
-                 double budget, const BudgetRanks& ranks);
+/// obstacle), so that they have `budget` parameters at most and the losses by their curves add up to
+/// little. Returns the least parameters that can be had, which may be above the budget.
+double share_out(std::span<FactorProblem* const> problems, double budget, const BudgetRanks& ranks);
 
 }  // namespace mcompress::quantization

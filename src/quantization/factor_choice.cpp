@@ -76,17 +76,6 @@ void fit_last(FactorMethod method, std::vector<numerics::Factor>& factors,
   }
 }
 
-/// Mean square of an output of `kernel` [outputs, inputs].
-double output_energy(std::span<const float> kernel, std::span<const double> gram, int64_t outputs) {
-  const int64_t inputs = static_cast<int64_t>(kernel.size()) / outputs;
-  const std::vector<double> weights = numerics::to_double(kernel);
-  std::vector<double> seen(weights.size());
-  numerics::multiply(weights, gram, outputs, inputs, inputs, seen);
-  double sum = 0;
-  for (size_t i = 0; i < seen.size(); ++i) sum += seen[i] * weights[i];
-  return sum / static_cast<double>(outputs);
-}
-
 const FactorPoint* last_within(const Factorization& solution, double parameters) {
   const FactorPoint* found = nullptr;
   for (const FactorPoint& point : solution.points()) {
@@ -157,7 +146,6 @@ void solve(FactorProblem& problem, std::span<const LayerMoments> moments,
                         .gram = {},
                         .mean = moments[0].mean}};
   }
-  if (!gram.empty()) problem.energy = output_energy(problem.kernel, gram, shape.outputs);
   double least = 0;
   const auto candidates = methods_of(layer, options.convolution);
   for (const FactorMethod method : candidates) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +24,14 @@ struct RankOptions {
   Convolution convolution = Convolution::kAuto;
 };
 
+/// What the model loses by the part that factors lose of their layer: scale * lost^power.
+struct LossCurve {
+  bool measured = false;  ///< on the model's outputs; else all layers count the same
+  double scale = 1, power = 1;
+
+  double operator()(double lost) const { return scale * std::pow(lost, power); }
+};
+
 /// One weight that is to be replaced by factors, for all layers that share it.
 struct FactorProblem {
   Layer layer;  ///< the first one
@@ -32,7 +41,7 @@ struct FactorProblem {
   int64_t nonzeros = 0;
   int64_t rows = 0;                   ///< of the product; 0: unknown
   std::vector<LayerMoments> moments;  ///< the mean alone
-  double energy = 0;  ///< mean square of an output, without what a bias takes up; 0: unknown
+  LossCurve curve;
   std::unique_ptr<numerics::Factorization> solution;
   std::optional<numerics::FactorPoint> chosen;
   std::string obstacle;

@@ -78,12 +78,48 @@ Model without_smallest(const Model& model, const std::string& output) {
   return copy;
 }
 
+std::vector<std::string> output_names(const Model& model) {
+  std::vector<std::string> names;
+  for (const ValueInfo& info : model.graph().outputs()) names.push_back(info.name);
+  return names;
+}
+
+Difference difference_of(const std::map<std::string, Values>& before,
+                         const std::map<std::string, Values>& after, const std::string& name) {
+  const auto a = before.find(name), b = after.find(name);
+  return a == before.end() || b == after.end() ? Difference() : difference(a->second, b->second);
+}
+
+/// Of the output that suffers most.
+double largest_relative(const std::map<std::string, Values>& before,
+                        const std::map<std::string, Values>& after,
+                        const std::vector<std::string>& names) {
+  double largest = 0;
+  for (const std::string& name : names) {
+    largest = std::max(largest, difference_of(before, after, name).relative);
+  }
+  return largest;
+}
+
 }  // namespace
+
+std::vector<double> output_errors(const Model& model, PassContext& context, size_t trials,
+                                  const std::function<void(size_t trial, Model& copy)>& change) {
+  const std::vector<std::string> outputs = output_names(model);
+  const std::map<std::string, Values> before = run(model, context, outputs);
+  std::vector<double> result;
+  for (size_t trial = 0; trial < trials; ++trial) {
+    check_interrupt();
+    Model copy = model.clone();
+    change(trial, copy);
+    result.push_back(largest_relative(before, run(copy, context, outputs), outputs));
+  }
+  return result;
+}
 
 std::vector<double> output_noise(const Model& model, PassContext& context,
                                  std::span<const Layer> layers) {
-  std::vector<std::string> outputs;
-  for (const ValueInfo& info : model.graph().outputs()) outputs.push_back(info.name);
+  const std::vector<std::string> outputs = output_names(model);
   const std::map<std::string, Values> before = run(model, context, outputs);
   std::vector<double> result;
   for (const Layer& layer : layers) {
@@ -94,15 +130,8 @@ std::vector<double> output_noise(const Model& model, PassContext& context,
       watched.push_back(layer.output);
     }
     const auto after = run(without_smallest(model, layer.output), context, watched);
-    const auto error_of = [&](const std::map<std::string, Values>& from, const std::string& name) {
-      const auto a = from.find(name), b = after.find(name);
-      return a == from.end() || b == after.end() ? Difference() : difference(a->second, b->second);
-    };
-    const Difference of_layer = error_of(own, layer.output);
-    double of_model = 0;
-    for (const std::string& name : outputs) {
-      of_model = std::max(of_model, error_of(before, name).relative);
-    }
+    const Difference of_layer = difference_of(own, after, layer.output);
+    const double of_model = largest_relative(before, after, outputs);
     const bool told = of_layer.of_element > 0 && of_model > 0;
     result.push_back(told ? of_model / of_layer.of_element : 0);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -15,5 +16,10 @@ namespace mcompress::quantization {
 /// that have a matrix; 0 where nothing can be told.
 std::vector<double> output_noise(const Model& model, PassContext& context,
                                  std::span<const Layer> layers);
+
+/// Relative squared error of the model's float outputs, on as many samples, when `change` has altered
+/// a copy of the model: once for each number below `trials`. 0 where nothing can be told.
+std::vector<double> output_errors(const Model& model, PassContext& context, size_t trials,
+                                  const std::function<void(size_t trial, Model& copy)>& change);
 
 }  // namespace mcompress::quantization
