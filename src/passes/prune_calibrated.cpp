@@ -145,6 +145,7 @@ class PruneCalibrated : public LayerPass {
     }
     editor_ = analysis::WeightEditor(selected);
     n_of_m_ = parse_n_of_m(pattern_);
+    crosswise_ = quantization::crosswise_readers(selected);
     std::vector<Layer> layers;
     std::set<std::pair<const Graph*, std::string>> seen;
     for (const Layer& layer : selected) {
@@ -179,6 +180,9 @@ class PruneCalibrated : public LayerPass {
     if (editor_.is_done(layer)) {
       context.decided(layer,
                       {.method = "pruned", .detail = "shares its weight with a layer above"});
+      if (n_of_m_ && crosswise_.count(layer.output) != 0) {
+        context.note(quantization::crosswise_note(layer, *n_of_m_));
+      }
       return false;
     }
     if (const auto why = refused_.find(layer.output); why != refused_.end()) {
@@ -191,6 +195,7 @@ class PruneCalibrated : public LayerPass {
     context.count("weights", layer.weight_count());
     context.count("zeros", solution.zeros);
     context.decided(layer, {.method = solution.method, .detail = solution.detail});
+    if (n_of_m_) note_tail(layer, context);
     quantization::shift_bias(layer, solution.bias_shift);
     editor_.set_done(layer);
     if (solution.integers) {
@@ -209,6 +214,11 @@ class PruneCalibrated : public LayerPass {
   }
 
  private:
+  void note_tail(const Layer& layer, PassContext& context) const {
+    const std::string text = quantization::tail_note(layer, *n_of_m_);
+    if (!text.empty()) context.note(text);
+  }
+
   int codebook_bits() const { return static_cast<int>(codebook_.value_or(0)); }
 
   std::string obstacle(const Layer& layer) const {
@@ -339,6 +349,7 @@ class PruneCalibrated : public LayerPass {
 
   std::optional<KeptOf> n_of_m_;
   analysis::WeightEditor editor_;
+  std::set<std::string> crosswise_;
   std::optional<Model> before_;
   std::set<std::string> in_order_;  ///< outputs of layers that are solved when their turn comes
   std::map<std::string, std::string> refused_;  ///< by output, with the reason

@@ -23,6 +23,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -32,6 +33,7 @@
 #include "mcompress/pass_context.h"
 #include "numerics/sparsity.h"
 #include "pass/register.h"
+#include "quantization/pruning.h"
 
 namespace mcompress::passes {
 namespace {
@@ -126,6 +128,7 @@ class PruneMagnitude : public LayerPass {
   void prepare(Model&, PassContext& context, std::vector<Layer>& selected) override {
     editor_ = analysis::WeightEditor(selected);
     pattern_ = parse_pattern(pattern_text_);
+    crosswise_ = quantization::crosswise_readers(selected);
     if (scope_ != Scope::kLocal) choose_together(selected, context);
   }
 
@@ -133,10 +136,14 @@ class PruneMagnitude : public LayerPass {
     if (editor_.is_done(layer)) {
       context.decided(layer,
                       {.method = "pruned", .detail = "shares its weight with a layer above"});
+      if (is_n_of_m() && crosswise_.count(layer.output) != 0) {
+        context.note(quantization::crosswise_note(layer, kept()));
+      }
       return false;
     }
     Tensor weight = editor_.read(layer);
     const Mask mask = mask_of(layer, weight);
+    if (is_n_of_m()) note_tail(layer, context);
     const bool changed = apply(mask, weight);
     ValueRef value = layer.weight;
     if (changed) value = editor_.write(layer, weight);
@@ -153,6 +160,12 @@ class PruneMagnitude : public LayerPass {
   }
 
  private:
+  bool is_n_of_m() const { return pattern_.kind == Pattern::Kind::kNofM; }
+  quantization::KeptOf kept() const { return {pattern_.first, pattern_.second}; }
+  void note_tail(const Layer& layer, PassContext& context) const {
+    const std::string text = quantization::tail_note(layer, kept());
+    if (!text.empty()) context.note(text);
+  }
   double sparsity() const { return sparsity_.value_or(0.5); }
   double most() const { return max_layer_sparsity_.value_or(scope_ == Scope::kLocal ? 1.0 : 0.98); }
   /// Part of a layer that may go so that a weight is left.
@@ -252,6 +265,7 @@ class PruneMagnitude : public LayerPass {
   std::optional<double> max_layer_sparsity_;
   Pattern pattern_;
   analysis::WeightEditor editor_;
+  std::set<std::string> crosswise_;
   std::map<std::string, Mask> masks_;  ///< of a common threshold, by layer
 };
 

@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
+#include <fmt/format.h>
+
+#include "analysis/layer_matrix.h"
 #include "mcompress/error.h"
 #include "numerics/gptq.h"
 
@@ -127,6 +131,36 @@ SequentialResult prune_in_one_pass(const LayerFit& fit, double sparsity,
   }
   result.error = energy > 0 ? result.error / energy : 0;
   return result;
+}
+
+std::string tail_note(const Layer& layer, KeptOf pattern) {
+  const int64_t channels = analysis::reduction_layout(layer).channels;
+  const int64_t rest = channels % pattern.m;
+  if (rest == 0) return "";
+  return fmt::format("{}: the last {} of its {} input channels are no whole group of {} and stay",
+                     layer.node.label(), rest, channels, pattern.m);
+}
+
+std::set<std::string> crosswise_readers(std::span<const Layer> layers) {
+  std::map<std::pair<const Graph*, std::string>, numerics::ReductionLayout> first;
+  std::set<std::string> outputs;
+  for (const Layer& layer : layers) {
+    const numerics::ReductionLayout own = analysis::reduction_layout(layer);
+    const auto [known, added] =
+        first.try_emplace({&layer.weight.scope(), layer.weight.name()}, own);
+    const numerics::ReductionLayout& other = known->second;
+    const bool same = own.channels == other.channels && own.taps == other.taps &&
+                      own.channel_stride == other.channel_stride &&
+                      own.tap_stride == other.tap_stride;
+    if (!same) outputs.insert(layer.output);
+  }
+  return outputs;
+}
+
+std::string crosswise_note(const Layer& layer, KeptOf pattern) {
+  return fmt::format(
+      "{} shares its weight with a layer that reads it along another axis: it is not {}:{} there",
+      layer.node.label(), pattern.n, pattern.m);
 }
 
 }  // namespace mcompress::quantization

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "numerics/obs_budget.h"
@@ -51,6 +53,13 @@ numerics::Mask lowest_of_outputs(std::span<const float> scores, const LayerFit& 
 struct KeptOf {
   int n = 0, m = 0;
 };
+/// Where a layer is n of m only in part, as its input channels are no multiple of m; else "".
+std::string tail_note(const Layer& layer, KeptOf pattern);
+/// Outputs of layers that read a weight along another axis than the first layer that reads it: a
+/// MatMul and a Gemm with transB. What is n of m for the first is not so for them.
+std::set<std::string> crosswise_readers(std::span<const Layer> layers);
+std::string crosswise_note(const Layer& layer, KeptOf pattern);
+
 struct SequentialResult {
   std::vector<float> weights;  ///< by group, [inputs, outputs] each
   double error = 0;            ///< of the output, as a part of its energy

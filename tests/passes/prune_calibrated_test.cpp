@@ -114,6 +114,21 @@ TEST(PruneCalibrated, KeepsNOfMInputsOfEveryGroup) {
   }
 }
 
+TEST(PruneCalibrated, TellsWhereAPatternDoesNotHold) {
+  Model model = parse_model(R"(
+    g (float[1,5] x) => (float[1,5] y)
+    <float[5,5] W = {1.0,2.0,3.0,4.0,5.0, 2.0,3.0,4.0,1.0,7.0, 3.0,4.0,1.0,2.0,1.0,
+                     4.0,1.0,2.0,3.0,8.0, 9.0,7.0,5.0,3.0,1.0}> {
+      m = MatMul(x, W)
+      y = Gemm <transB = 1> (m, W)
+    })");
+  PassContext context = make_data_context(model, 1, 20);
+  run_pass("prune-calibrated", model, {{"pattern", "2:4"}}, &context);
+  ASSERT_EQ(context.notes().size(), 2U);
+  EXPECT_NE(context.notes()[0].find("the last 1 of its 5 input channels"), std::string::npos);
+  EXPECT_NE(context.notes()[1].find("it is not 2:4 there"), std::string::npos);
+}
+
 TEST(PruneCalibrated, OnePassOverTheInputsPrunesAndUpdates) {
   const auto lost = [](const char* method) {
     Model model = network();

@@ -97,6 +97,27 @@ TEST(PruneMagnitude, KeepsTwoOfFourInputs) {
                    "pattern 2:4 needs 4 input channels, it has 2", {{"pattern", "2:4"}});
 }
 
+TEST(PruneMagnitude, TellsWhereAPatternDoesNotHold) {
+  Model tail = parse_model(product("[5,1]", "1.0, 8.0, 2.0, 7.0, 3.0", "5"));
+  PassContext context = make_context();
+  run_pass("prune-magnitude", tail, {{"pattern", "2:4"}}, &context);
+  ASSERT_EQ(context.notes().size(), 1U);
+  EXPECT_NE(context.notes()[0].find("the last 1 of its 5 input channels"), std::string::npos)
+      << context.notes()[0];
+  // The Gemm reads the rows as its outputs.
+  Model shared = parse_model(R"(
+    g (float[1,4] x) => (float[1,4] y)
+    <float[4,4] W = {1.0,2.0,3.0,4.0, 2.0,3.0,4.0,1.0, 3.0,4.0,1.0,2.0, 4.0,1.0,2.0,3.0}> {
+      m = MatMul(x, W)
+      y = Gemm <transB = 1> (m, W)
+    })");
+  PassContext other = make_context();
+  run_pass("prune-magnitude", shared, {{"pattern", "2:4"}}, &other);
+  ASSERT_EQ(other.notes().size(), 1U);
+  EXPECT_NE(other.notes()[0].find("along another axis: it is not 2:4 there"), std::string::npos)
+      << other.notes()[0];
+}
+
 TEST(PruneMagnitude, PrunesWholeBlocks) {
   expect_rewrite("prune-magnitude", product("[2,4]", "1.0, 1.0, 9.0, 0.1, 1.0, 1.0, 9.0, 9.0", "2"),
                  product("[2,4]", "0.0, 0.0, 9.0, 0.1, 0.0, 0.0, 9.0, 9.0", "2"),
