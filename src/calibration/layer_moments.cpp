@@ -14,6 +14,9 @@ namespace {
 
 using analysis::LayerRows;
 
+/// So many are the least where few inputs, those of one channel, need no more.
+constexpr int64_t kFewRows = 1024, kFewRowsPerInput = 64;
+
 /// A layer whose moments are being summed.
 struct Summed {
   size_t layer = 0;
@@ -28,7 +31,9 @@ size_t bytes_of(const LayerRows& rows) {
 
 void find_distance(Summed& summed, const Tensor& value, size_t samples,
                    const MomentBudget& budget) {
-  const int64_t wanted = budget.rows_per_input * summed.rows.columns() + budget.least_rows;
+  const int64_t columns = summed.rows.columns();
+  const int64_t least = std::min(budget.least_rows, kFewRows + kFewRowsPerInput * columns);
+  const int64_t wanted = budget.rows_per_input * columns + least;
   const int64_t all = summed.rows.count(value) * static_cast<int64_t>(samples);
   summed.every = std::max<int64_t>(1, all / wanted);
 }

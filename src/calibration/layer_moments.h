@@ -15,8 +15,8 @@ namespace mcompress::calibration {
 struct MomentBudget {
   size_t gram_bytes = size_t{128} << 20;  ///< of the layers that are summed in one run of the data
   size_t tap_bytes = size_t{32} << 20;    ///< of values that one Run returns
-  /// Rows that are summed of a layer with K inputs: about rows_per_input * K + least_rows, evenly
-  /// spread over samples and positions.
+  /// Rows that are summed of a layer with K inputs: about rows_per_input * K + least_rows (less
+  /// for a few inputs), evenly spread over samples and positions.
   int64_t rows_per_input = 8;
   int64_t least_rows = 8192;
   /// Where fewer samples have as many rows, only some are run, evenly spread, but so many: rows of
