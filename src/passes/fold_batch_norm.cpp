@@ -58,6 +58,15 @@ std::optional<ChannelAffine> read_normalization(const NodeRef& node) {
   return affine;
 }
 
+/// Why read_normalization found none.
+std::string why_no_statistics(const NodeRef& norm) {
+  for (int i = 1; i <= 4; ++i) {
+    if (analysis::producer_of(norm.input(i), "Identity"))
+      return "its statistics are behind an Identity: eliminate-identity before this step removes it";
+  }
+  return "its statistics are no constants";
+}
+
 /// Channels of BatchNormalization are on axis 1 of its input.
 bool fits(const analysis::ChannelLayout& layout, const ChannelAffine& affine) {
   return layout.axis == 1 && layout.channels == static_cast<int64_t>(affine.scale.size());
@@ -109,7 +118,7 @@ class FoldBatchNorm : public Pass {
       return skip(context, norm, "the layer's output is used twice");
     if (!is_inference(norm, model.opset())) return skip(context, norm, "training mode");
     const auto affine = read_normalization(norm);
-    if (!affine) return skip(context, norm, "its statistics are no constants");
+    if (!affine) return skip(context, norm, why_no_statistics(norm));
     if (!fits(target->output_layout(), *affine))
       return skip(context, norm, "its channels are not the layer's");
     const std::string reason = target->fold_after(*affine);
@@ -138,7 +147,7 @@ class FoldBatchNorm : public Pass {
       return skip(context, norm, "its output is used twice");
     if (!is_inference(norm, model.opset())) return skip(context, norm, "training mode");
     const auto affine = read_normalization(norm);
-    if (!affine) return skip(context, norm, "its statistics are no constants");
+    if (!affine) return skip(context, norm, why_no_statistics(norm));
     if (!fits(target->input_layout(), *affine))
       return skip(context, norm, "its channels are not the layer's");
     const std::string reason = target->fold_before(*affine);
