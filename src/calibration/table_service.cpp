@@ -129,7 +129,8 @@ std::shared_ptr<CalibrationService> open_calibration_table(
                             file.string(), table.fingerprint, own))
         .hint(
             "make it with the same recipe: mcompress calibrate MODEL -r RECIPE --data "
-            "calibration=FILE -o TABLE; if steps before this one use data, give this run the same");
+            "calibration=FILE -o TABLE; if steps before this one use data, give this run the same, or "
+            "make the table for runs without data: --table-alone");
   }
   return std::make_shared<TableCalibration>(file.string(), std::move(table), std::move(data));
 }

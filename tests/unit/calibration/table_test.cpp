@@ -209,6 +209,7 @@ TEST_F(TableService, RefusesAnotherModel) {
     EXPECT_EQ(error.code(), ErrorCode::kData);
     EXPECT_THAT(error.message(), HasSubstr("made for another model"));
     EXPECT_THAT(error.hint(), HasSubstr("mcompress calibrate"));
+    EXPECT_THAT(error.hint(), HasSubstr("--table-alone"));
   }
 }
 
