@@ -70,6 +70,10 @@ bool has_nan(const std::vector<float>& values) {
   return false;
 }
 
+bool has_infinity(const std::vector<float>& values) {
+  return std::any_of(values.begin(), values.end(), [](float v) { return std::isinf(v); });
+}
+
 /// Zeroes what the mask prunes, in any floating type. Returns whether a byte changed.
 bool apply(const Mask& mask, Tensor& weight) {
   const size_t width = weight.byte_size() / mask.size();
@@ -177,6 +181,8 @@ class PruneMagnitude : public LayerPass {
     const std::vector<float> values = weight.to_float();
     if (values.empty()) throw Unsupported("its weight is empty");
     if (has_nan(values)) throw Unsupported("its weight holds NaN");
+    if (scope == Scope::kLamp && has_infinity(values))
+      throw Unsupported("its weight holds infinity, which scope: lamp cannot weigh");
     if (scope != Scope::kLamp) return numerics::magnitude_scores(values);
     if (weight.count() >= int64_t{std::numeric_limits<uint32_t>::max()}) {
       throw Unsupported("its weight is too large for scope: lamp");
@@ -224,12 +230,15 @@ class PruneMagnitude : public LayerPass {
   Mask mask_of(const Layer& layer, const Tensor& weight) const {
     if (scope_ != Scope::kLocal) {
       const auto known = masks_.find(layer.output + "/" + layer.weight.name());
-      if (known == masks_.end()) throw Unsupported("its weight holds NaN");
+      if (known == masks_.end()) {
+        read_scores(weight, scope_);  // says why it has none
+        throw Unsupported("its weight has no scores");
+      }
       return known->second;
     }
     const std::vector<float> scores = read_scores(weight, scope_);
     const auto count = static_cast<int64_t>(scores.size());
-    if (pattern_.kind == Pattern::Kind::kNofM) return n_of_m(layer, scores);
+    if (is_n_of_m()) return n_of_m(layer, scores);
     if (pattern_.kind == Pattern::Kind::kBlock) return blocks(layer, scores);
     const numerics::ScoredLayer scored{scores, cap(count), nullptr};
     return numerics::prune_lowest({&scored, 1}, numerics::prune_count(count, sparsity()))[0];

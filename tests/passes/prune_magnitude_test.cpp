@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <limits>
 
 #include "tests/support/pass_test.h"
 #include "tests/support/storings.h"
@@ -43,6 +44,18 @@ TEST(PruneMagnitude, SaysHowWeightsThatAreInputsBecomeConstants) {
   outcome = run_pass("prune-magnitude", model);
   EXPECT_TRUE(outcome.changed);
   EXPECT_TRUE(outcome.warnings.empty());
+}
+
+TEST(PruneMagnitude, LampNamesTheLayerThatHoldsInfinity) {
+  Model model = parse_model(kTwoLayers);
+  std::vector<float> values(8, 0.5F);
+  values[3] = std::numeric_limits<float>::infinity();
+  model.graph().set_constant(model.graph().find("B"), Tensor::from<float>({4, 2}, values));
+  const Outcome outcome = run_pass("prune-magnitude", model, {{"scope", "lamp"}});
+  EXPECT_TRUE(outcome.changed) << "the other layer is pruned";
+  ASSERT_EQ(outcome.skips.size(), 1U);
+  EXPECT_EQ(outcome.skips[0].output, "y");
+  EXPECT_NE(outcome.skips[0].reason.find("infinity"), std::string::npos);
 }
 
 TEST(PruneMagnitude, CountsAreExactLocally) {
