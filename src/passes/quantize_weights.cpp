@@ -91,7 +91,8 @@ class QuantizeWeights : public LayerPass {
            {"gptq", WeightMethod::kGptq},
            {"awq", WeightMethod::kAwq}},
           "To nearest, with errors that add up to nothing (balanced) or without; clipped at the least "
-          "squared error; gptq and awq: least error at the outputs, by calibration data");
+          "squared error; by calibration data: least error at the outputs (gptq), or inputs that carry "
+          "more rounded less (awq), which helps where few inputs are large, else no more than balanced");
     o.add("granularity", granularity_,
           {{"channel", Granularity::kChannel}, {"tensor", Granularity::kTensor}},
           "One scale per output channel, or one per weight");
