@@ -94,6 +94,7 @@ WeightFigures weight_figures(const Tensor& weight) {
       figures.min = low;
       figures.max = high;
     }
+    figures.nans = static_cast<uint64_t>(not_numbers);
     const uint64_t distinct = seen.size() + (not_numbers > 0 ? 1 : 0);
     figures.distinct = overflow || distinct > kMostDistinct ? 0 : distinct;
     if (figures.distinct == 0) return;

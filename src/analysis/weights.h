@@ -17,6 +17,7 @@ struct WeightFigures {
   uint64_t distinct = 0;   ///< different values, -0 and 0 alike, all NaNs alike; 0 when over 65,536
   double entropy_bits = 0; ///< per weight, of its values (numerics/entropy.h); 0 without `distinct`
   float min = 0, max = 0;  ///< of the values that are not NaN
+  uint64_t nans = 0;
 
   double sparsity() const {
     return count == 0 ? 0.0 : 1.0 - static_cast<double>(nonzeros) / static_cast<double>(count);

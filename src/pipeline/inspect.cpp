@@ -2,6 +2,7 @@
 #include "pipeline/inspect.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -82,7 +83,17 @@ void describe_storage(const Layer& layer, InspectLayer& row) {
                                     static_cast<double>(element_count(form->shape)) / 8);
 }
 
-InspectLayer inspect_layer(const Layer& layer, const ValueTypes& types) {
+/// What nothing good comes of, or "".
+std::string complaint(const Layer& layer, const analysis::WeightFigures& figures) {
+  const bool infinite = std::isinf(figures.min) || std::isinf(figures.max);
+  if (figures.nans == 0 && !infinite) return "";
+  return "layer " + (layer.name.empty() ? layer.output : layer.name) + ": its weight '" +
+         layer.weight.name() + "' holds " + (figures.nans == 0 ? "infinity" : "NaN") +
+         (figures.nans > 0 && infinite ? " and infinity" : "");
+}
+
+InspectLayer inspect_layer(const Layer& layer, const ValueTypes& types,
+                           std::vector<std::string>& warnings) {
   InspectLayer row;
   row.name = layer.name;
   row.op = layer.node.op();
@@ -99,6 +110,7 @@ InspectLayer inspect_layer(const Layer& layer, const ValueTypes& types) {
     row.sparsity = figures.sparsity();
     row.distinct = figures.distinct;
     row.entropy_bits = figures.entropy_bits;
+    if (std::string why = complaint(layer, figures); !why.empty()) warnings.push_back(std::move(why));
   }
   return row;
 }
@@ -140,7 +152,7 @@ InspectReport inspect_model(const std::filesystem::path& path, Model& model,
   report.precision = count_types(model);
   for (const Layer& layer : find_layers(model)) {
     check_interrupt();
-    report.layers.push_back(inspect_layer(layer, types));
+    report.layers.push_back(inspect_layer(layer, types, report.warnings));
   }
   return report;
 }

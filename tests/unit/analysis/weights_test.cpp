@@ -26,6 +26,12 @@ TEST(WeightFigures, CountsZerosDistinctValuesAndRange) {
   EXPECT_NEAR(figures.sparsity(), 2.0 / 7, 1e-12);
 }
 
+TEST(WeightFigures, CountsWhatIsNoNumber) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(analysis::weight_figures(Tensor::from<float>({4}, {1.0F, nan, nan, 2.0F})).nans, 2U);
+  EXPECT_EQ(analysis::weight_figures(Tensor::from<float>({2}, {1.0F, 2.0F})).nans, 0U);
+}
+
 TEST(WeightFigures, EntropyOfItsValues) {
   const std::vector<float> values{0, 0, -0.0F, 0, 1, 1, 2, 3};
   EXPECT_DOUBLE_EQ(analysis::weight_figures(Tensor::from(Shape{8}, values)).entropy_bits, 1.75);
