@@ -13,6 +13,7 @@
 #include "mcompress/metric.h"
 #include "opset/service.h"
 #include "pipeline/data_roles.h"
+#include "pipeline/load_refusal.h"
 #include "pipeline/measure.h"
 #include "pipeline/step_runner.h"
 #include "recipe/curves.h"
@@ -78,10 +79,7 @@ class Calibrating {
               const CalibrateOptions& options)
       : path_(path), recipe_(recipe), options_(options), model_(Model::load(path)) {
     if (options_.freeze_inputs) model_.freeze_inputs();
-    if (const auto why = options_.runtime->load_error(model_)) {
-      throw Error(ErrorCode::kModel, path.string() + ": does not load in ONNX Runtime: " + *why)
-          .hint("--ops-library FILE registers custom operators");
-    }
+    if (const auto why = options_.runtime->load_error(model_)) throw load_refusal(path, *why);
   }
 
   CalibrateResult run() {

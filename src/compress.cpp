@@ -16,6 +16,7 @@
 #include "pipeline/data_roles.h"
 #include "pipeline/final_validation.h"
 #include "pipeline/growth.h"
+#include "pipeline/load_refusal.h"
 #include "pipeline/measure.h"
 #include "pipeline/output_guard.h"
 #include "pipeline/plan.h"
@@ -114,13 +115,7 @@ class Run {
     if (!why) return;
     const bool needs_runs = decides_by_metric(recipe_) || !recipe_.data.empty() ||
                             needs_runtime(recipe_.steps, passes_);
-    if (needs_runs) {
-      throw Error(ErrorCode::kModel,
-                  input_path_.string() + ": does not load in ONNX Runtime: " + *why)
-          .hint(
-              "--ops-library FILE registers custom operators; passes that need no data work "
-              "without it");
-    }
+    if (needs_runs) throw load_refusal(input_path_, *why);
     runs_ = false;
     report_.warnings.push_back("not run: the model does not load in ONNX Runtime: " + *why);
   }

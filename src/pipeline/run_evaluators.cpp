@@ -35,8 +35,9 @@ RunEvaluators make_run_evaluators(const std::shared_ptr<RuntimeService>& runtime
   if (!made.of_result) made.of_result = made.of_steps;
   if (!made.of_result && roles.calibration) {
     made.of_result = on(some_of(roles.calibration, kFallbackSamples));
-    warnings.push_back("the metric is of " + std::to_string(made.of_result->data().size()) +
-                       " calibration samples: give --data evaluation=FILE for one of unseen data");
+    const size_t samples = made.of_result->data().size();
+    warnings.push_back("the metric is of " + std::to_string(samples) + " calibration " +
+                       (samples == 1 ? "sample" : "samples") + ": give --data evaluation=FILE for one of unseen data");
   }
   return made;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "models.h"
@@ -50,6 +52,42 @@ TEST_F(BadInput, ModelsThatAreNone) {
     expect_error({"compare", "m.onnx", name}, 4, name);
   }
   EXPECT_EQ(files(), before);
+}
+
+TEST_F(BadInput, NodesOfOneNameAreToldTheWayOut) {
+  Model model = test::parse_model("g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
+  Graph& graph = model.graph();
+  const ValueRef h = graph.insert({.op = "Relu", .inputs = {graph.find("x")}, .name = "same_a"}).output();
+  const ValueRef g = graph.insert({.op = "Relu", .inputs = {h}, .name = "same_b"}).output();
+  graph.set_input(graph.find("y").producer(), 0, g);
+  model.save(path("same.onnx"));
+  std::string bytes = testing::read_bytes(path("same.onnx"));
+  bytes.replace(bytes.find("\x1a\x06same_b"), 8, "\x1a\x06same_a");  // name of a node
+  testing::write_bytes(path("same.onnx"), bytes);
+  expect_error({"run", "same.onnx", "-r", "int8", "--set", "data.calibration.random.count=4"}, 4,
+               "shorten-names alone");
+  testing::write_bytes(path("names.yaml"), "steps: [shorten-names]\n");
+  ASSERT_EQ(run({"run", "same.onnx", "-r", "names.yaml", "-o", "none.onnx"}).code, 0);
+  EXPECT_EQ(run({"evaluate", "none.onnx", "--set", "data.evaluation.random.count=4"}).code, 0);
+}
+
+TEST_F(BadInput, InspectNamesWeightsThatAreNoNumbers) {
+  const auto weight = [](float value) { return Tensor::from<float>({2, 2}, {1, 2, value, 4}); };
+  Model model = test::parse_model(
+      "g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
+  Graph& graph = model.graph();
+  const float infinity = std::numeric_limits<float>::infinity();
+  const ValueRef a = graph.add_constant("first", weight(std::nanf("")));
+  const ValueRef b = graph.add_constant("second", weight(infinity));
+  const ValueRef h = graph.insert({.op = "MatMul", .inputs = {graph.find("x"), a}}).output();
+  const ValueRef g = graph.insert({.op = "MatMul", .inputs = {h, b}}).output();
+  graph.set_input(graph.find("y").producer(), 0, g);
+  model.save(path("nan.onnx"));
+  const testing::CliResult result = run({"inspect", "nan.onnx"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("its weight 'first' holds NaN"));
+  EXPECT_THAT(result.out, HasSubstr("its weight 'second' holds infinity"));
+  EXPECT_THAT(run({"inspect", "m.onnx"}).out, ::testing::Not(HasSubstr("holds")));
 }
 
 TEST_F(BadInput, RecipesThatAreNone) {
