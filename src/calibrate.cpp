@@ -95,6 +95,7 @@ class Calibrating {
     table.steps = result_.steps;
     table.options = options_.ranges;
     if (roles_.calibration) collect(table);
+    require_different_tables();
     for (const auto& file : options_.merge) {
       calibration::merge_table(
           table, calibration::read_table(support::read_file(file, ErrorCode::kData), file.string()),
@@ -109,6 +110,18 @@ class Calibrating {
   }
 
  private:
+  /// Samples of a table that is named twice would count twice.
+  void require_different_tables() const {
+    for (auto file = options_.merge.begin(); file != options_.merge.end(); ++file) {
+      const bool again = std::any_of(options_.merge.begin(), file, [&](const auto& other) {
+        return std::filesystem::weakly_canonical(other) == std::filesystem::weakly_canonical(*file);
+      });
+      if (!again) continue;
+      throw Error(ErrorCode::kUsage, file->string() + ": is to be merged twice")
+          .hint("name each table once: --merge adds its samples");
+    }
+  }
+
   /// As a run of the recipe does: what is held out there is held out here.
   Deciding deciding() const {
     if (decides_by_metric(recipe_)) return Deciding::kRecipe;
@@ -201,6 +214,7 @@ class Calibrating {
   void finish(const calibration::Table& table) {
     for (const auto& [name, value] : table.values) {
       const auto& extent = value.statistics.histogram.extent();
+      result_.samples = std::max<size_t>(result_.samples, value.statistics.samples);
       result_.values.push_back(
           {name,
            value.edited ? "edited" : std::string(calibration::method_name(value.range.method)),

@@ -38,7 +38,7 @@ struct CalibrateResult {
   std::string table;                  ///< the file's text (JSON)
   std::vector<std::string> steps;     ///< passes that ran before
   std::vector<CalibratedValue> values;
-  size_t samples = 0;                 ///< of the data; 0 where tables were merged only
+  size_t samples = 0;                 ///< of the data and of merged tables together
   std::vector<std::string> warnings;
 };
 

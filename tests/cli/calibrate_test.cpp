@@ -120,6 +120,10 @@ TEST_F(Calibrate, TablesMergeAndKeepWhatWasEdited) {
   expect_done({"calibrate", "m.onnx", "-r", "r.yaml", "--data", "b.npy", "-o", "b.json"});
   expect_done({"calibrate", "m.onnx", "-r", "r.yaml", "--merge", "a.json", "--merge", "b.json",
                "--method", "min-max", "-o", "both.json"});
+  EXPECT_THAT(last_.out, HasSubstr("64 samples"));
+  expect_error({"calibrate", "m.onnx", "-r", "r.yaml", "--merge", "a.json", "--merge", "./a.json",
+                "-o", "twice.json"},
+               2, "a.json: is to be merged twice");
   const std::string both = testing::read_bytes(path("both.json"));
   EXPECT_THAT(both, HasSubstr("\"samples\": 64"));
   EXPECT_THAT(both, HasSubstr("\"range\": [0, 7],\n      \"method\": \"edited\""));
