@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "evaluation/gate.h"
 #include "forms/stored_form.h"
 #include "mcompress/layer.h"
 #include "mcompress/metric.h"
@@ -234,6 +235,8 @@ CompareReport compare_models(LoadedModel& a, LoadedModel& b, const Recipe& recip
     report.metric_drop = judged.drop.drop;
     report.metric_drop_low = judged.drop.low;
     report.metric_drop_high = judged.drop.high;
+    std::string lost = evaluation::not_finite_warning(judged.base, judged.result);
+    if (!lost.empty()) report.warnings.push_back(std::move(lost));
     const std::vector<std::string> odd = data->warnings();
     report.warnings.insert(report.warnings.end(), odd.begin(), odd.end());
   }

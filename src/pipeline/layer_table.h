@@ -32,7 +32,9 @@ struct LayerTableInputs {
 /// (rules.md 6).
 std::vector<LayerReport> layer_table(const LayerTableInputs& inputs);
 
-/// Signal-to-noise and agreement of values that two models share, by name in the first one.
+/// Signal-to-noise and agreement of values that two models share, by name in the first one. Minus
+/// infinity where NaN or infinity came up; NaN where the first model has them, and the rest, if
+/// any, is the same.
 struct ParityValue {
   std::string name;
   double sqnr_db = 0;

@@ -83,18 +83,28 @@ constexpr double kExactDb = std::numeric_limits<double>::infinity();
 struct Sums {
   double signal = 0, noise = 0, other = 0, product = 0, worst = 0;
   bool exact = true;
+  bool undefined = false;  ///< the reference has NaN or infinity: nothing to be near to
+
+  void lose() {
+    exact = false;
+    noise = worst = std::numeric_limits<double>::infinity();
+  }
 
   void add(const std::vector<float>& reference, const std::vector<float>& value) {
     if (reference.size() != value.size()) {
-      exact = false;
-      noise = std::numeric_limits<double>::infinity();
+      lose();
       return;
     }
     for (size_t i = 0; i < value.size(); ++i) {
       const double a = reference[i];
       const double b = value[i];
-      if (!std::isfinite(a) || !std::isfinite(b)) {
+      if (!std::isfinite(a)) {
+        undefined = true;
         exact &= (std::isnan(a) && std::isnan(b)) || a == b;
+        continue;
+      }
+      if (!std::isfinite(b)) {
+        lose();
         continue;
       }
       signal += a * a;
@@ -112,9 +122,12 @@ struct Sums {
     parity.exact = exact;
     parity.max_abs_error = worst;
     parity.sqnr_db = noise == 0 ? kExactDb : 10 * std::log10(std::max(signal, 1e-300) / noise);
-    parity.cosine = signal > 0 && other > 0
-                        ? product / std::sqrt(signal) / std::sqrt(other)
-                        : (exact ? 1.0 : 0.0);
+    parity.cosine = signal > 0 && other > 0 ? product / std::sqrt(signal) / std::sqrt(other)
+                                            : (exact ? 1.0 : 0.0);
+    if (std::isinf(noise)) parity.cosine = 0;
+    if (undefined && noise == 0) {
+      parity.sqnr_db = parity.cosine = std::numeric_limits<double>::quiet_NaN();
+    }
     return parity;
   }
 };

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/written_model.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "evaluation/gate.h"
 #include "pipeline/layer_table.h"
 #include "pipeline/limits.h"
 #include "pipeline/measure.h"
@@ -19,6 +23,21 @@ void measure_metric(const WrittenModel& run, RunReport& report, GateFigures& fig
   report.metric_drop = figures.metric->drop.drop;
   report.metric_drop_low = figures.metric->drop.low;
   report.metric_drop_high = figures.metric->drop.high;
+  std::string lost = evaluation::not_finite_warning(figures.metric->base, figures.metric->result);
+  if (!lost.empty()) report.warnings.push_back(std::move(lost));
+}
+
+/// Numbers that became NaN or infinite are no matter of more or less damage.
+void warn_of_lost_numbers(RunReport& report) {
+  const auto is_lost = [](const LayerReport& layer) {
+    return layer.sqnr_db && std::isinf(*layer.sqnr_db) && *layer.sqnr_db < 0;
+  };
+  const auto first = std::find_if(report.layers.begin(), report.layers.end(), is_lost);
+  if (first == report.layers.end()) return;
+  const bool alone = std::none_of(std::next(first), report.layers.end(), is_lost);
+  report.warnings.push_back(
+      "NaN or infinity comes out of " + (first->name.empty() ? first->output : first->name) +
+      (alone ? "" : " and other layers") + ", where it did not before: the model is not usable");
 }
 
 /// Takes the sample away where the model does not run on it.
@@ -83,6 +102,7 @@ void measure_written(WrittenModel run, const RunOptions& options, RunReport& rep
   GateFigures figures;
   if (run.runtime) measure_running(run, options, report, figures);
   report.layers = layers_of(run, options, report);
+  warn_of_lost_numbers(report);
   judge_constraints(run, report, figures);
 }
 

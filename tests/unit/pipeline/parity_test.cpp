@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "mcompress/runtime_service.h"
@@ -35,6 +38,25 @@ TEST(Parity, DividedValuesAreComparedAsWhatTheyStandFor) {
   const auto told = value_parity(*runtime, before, after, names, data, 1);
   EXPECT_TRUE(told.at("c").exact);
   EXPECT_TRUE(told.at("y").exact);
+}
+
+// Numbers that are lost are not left out of the sum, and of what never was a number nothing is
+// exact.
+TEST(Parity, NumbersThatAreLostAreTheWorst) {
+  Model before = two_layers("3e38, 2.0", "1.0, 4.0");
+  Model after = two_layers("3.4e38, 2.0", "1.0, 4.0");
+  const auto data_of = [](float x) {
+    return test::MemoryDataset(
+        {{{"x", Tensor::from<float>({1, 1, 1, 2}, std::vector<float>{x, x})}}});
+  };
+  const auto runtime = make_onnx_runtime();
+  const std::vector<std::string> names{"c", "y"};
+  const auto lost = value_parity(*runtime, before, after, names, data_of(1.1F), 1);
+  EXPECT_EQ(lost.at("c").sqnr_db, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(lost.at("c").cosine, 0);
+  EXPECT_FALSE(lost.at("c").exact);
+  const auto never = value_parity(*runtime, before, after, names, data_of(2), 1);
+  EXPECT_TRUE(std::isnan(never.at("c").sqnr_db));
 }
 
 }  // namespace
