@@ -125,6 +125,9 @@ Model Model::load(const std::filesystem::path& path) {
     if (error) {
       throw Error(ErrorCode::kModel, "no such file").hint("check the path of the model");
     }
+    if (std::filesystem::is_directory(canonical, error)) {
+      throw Error(ErrorCode::kModel, "is a folder, not a file");
+    }
     auto impl = std::make_unique<Impl>();
     impl->payloads = std::make_shared<ir::PayloadStore>();
     const support::MappedFile file(canonical, ErrorCode::kModel);

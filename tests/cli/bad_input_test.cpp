@@ -52,6 +52,7 @@ TEST_F(BadInput, ModelsThatAreNone) {
     expect_error({"compare", "m.onnx", name}, 4, name);
   }
   EXPECT_EQ(files(), before);
+  EXPECT_THAT(run({"inspect", "."}).err, ::testing::Not(HasSubstr(".: .: ")));
 }
 
 TEST_F(BadInput, NodesOfOneNameAreToldTheWayOut) {
