@@ -42,6 +42,7 @@
 #include "quantization/prune_layer.h"
 #include "quantization/pruning.h"
 #include "support/limit.h"
+#include "support/units.h"
 
 namespace mcompress::passes {
 namespace {
@@ -323,6 +324,10 @@ class PruneCalibrated : public LayerPass {
     const auto file_bits = static_cast<double>(model.file_size()) * 8;
     const double total =
         (limit.unit == Limit::Unit::kBytes ? limit.value * 8 : limit.value * file_bits) * (1 - kReserve);
+    if (total >= file_bits) {
+      context.warn(fmt::format("budget {} is more than the model takes, {}: nothing is pruned for it",
+                               budget_, format_bytes(model.file_size())));
+    }
     const double rest = std::max(0.0, file_bits - own_bits);
     const std::vector<size_t> chosen = numerics::allocate_budget(units, total - rest);
     double spent = rest;

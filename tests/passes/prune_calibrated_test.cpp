@@ -179,6 +179,10 @@ TEST(PruneCalibrated, ABudgetIsSharedOut) {
   const Solved impossible(Options{{"budget", "10 B"}});
   ASSERT_FALSE(impossible.outcome.warnings.empty());
   EXPECT_NE(impossible.outcome.warnings[0].find("cannot be reached"), std::string::npos);
+  EXPECT_TRUE(large.outcome.warnings.empty());
+  const Solved ample(Options{{"budget", "1 MB"}});
+  ASSERT_FALSE(ample.outcome.warnings.empty());
+  EXPECT_NE(ample.outcome.warnings[0].find("more than the model takes"), std::string::npos);
 }
 
 TEST(PruneCalibrated, ASparsityOfAllLayersIsSharedOut) {
