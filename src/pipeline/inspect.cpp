@@ -137,12 +137,8 @@ InspectReport inspect_model(const std::filesystem::path& path, Model& model,
   }
   check_interrupt();
   report.size = size_figure(model, types);
-  // The file as it is on disk; `save` might write it a little differently.
-  const uint64_t on_disk = std::filesystem::file_size(path);
-  constexpr uint64_t kFraming = 4096;
-  if (report.size.file_bytes > on_disk + kFraming)
-    report.external_bytes = report.size.file_bytes - on_disk;
-  report.size.file_bytes = on_disk + report.external_bytes;
+  report.external_bytes = external_bytes(report.size.file_bytes, path);
+  report.size.file_bytes = std::filesystem::file_size(path) + report.external_bytes;
   add_gzip_bytes(report.size, path);
   report.inputs = values_of(model.graph().inputs());
   report.outputs = values_of(model.graph().outputs());

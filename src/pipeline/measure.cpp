@@ -50,8 +50,16 @@ JudgedMetric judged_metric(Evaluator& evaluator, const Model& model) {
   return judged;
 }
 
+uint64_t external_bytes(uint64_t model_bytes, const std::filesystem::path& file) {
+  // `save` might write the model a little differently than it lies there.
+  constexpr uint64_t kFraming = 4096;
+  const uint64_t on_disk = std::filesystem::file_size(file);
+  return model_bytes > on_disk + kFraming ? model_bytes - on_disk : 0;
+}
+
 void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file) {
-  if (size.file_bytes < kGzipBelow) size.gzip_bytes = support::gzip_size(file);
+  const bool is_whole = external_bytes(size.file_bytes, file) == 0;
+  if (is_whole && size.file_bytes < kGzipBelow) size.gzip_bytes = support::gzip_size(file);
 }
 
 std::optional<uint64_t> KnownNonzeros::of(const Model& model) const {

@@ -159,6 +159,28 @@ TEST_F(Compress, WarnsWhereTheModelBecomesLarger) {
   EXPECT_THAT(report.steps[0].warnings, Contains(HasSubstr("makes the file larger")));
 }
 
+TEST_F(Compress, GzipOfAFileWhoseWeightsLieElsewhereIsNoFigure) {
+  constexpr const char* kRecipe = "version: 1\nencode: false\nsteps: [eliminate-dead]";
+  Model model = test::parse_model("g (float[N,64] x) => (float[N,300] y) { y = Identity(x) }");
+  Graph& graph = model.graph();
+  const ValueRef w = graph.add_constant(
+      "w", Tensor::from<float>({64, 300}, std::vector<float>(size_t{64} * 300, 0.5F)));
+  const ValueRef h = graph.insert({.op = "MatMul", .inputs = {graph.find("x"), w}}).output();
+  graph.set_input(graph.find("y").producer(), 0, h);
+  model.save(folder_ / "in.onnx", {.overwrite = true});
+  EXPECT_GT(run(kRecipe).size_after.gzip_bytes, 0U);
+  const RunReport report =
+      run(kRecipe, [](RunOptions& o) { o.save.external_data = ExternalData::kAlways; });
+  EXPECT_EQ(report.size_after.gzip_bytes, 0U);
+}
+
+TEST_F(Compress, TheMetricOfFewSamplesCountsThem) {
+  write_data(folder_ / "data.npy", 1);
+  const RunReport report =
+      run("version: 1\ndata: {calibration: data.npy}\nsteps: [eliminate-identity]");
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("of 1 calibration sample:")));
+}
+
 TEST_F(Compress, AFailedGateWritesTheBestSoFar) {
   const RunReport report = run(R"(
 version: 1

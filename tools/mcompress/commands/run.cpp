@@ -69,7 +69,7 @@ void RunCommand::declare(Arguments& arguments) {
       "Last check of the output in fresh sessions; auto: full below 1 GiB, else layers",
       {"auto", "none", "layers", "full"});
   arguments.choice("--external-data", external_data,
-                   "Weights in a file of their own; auto: above 1.8 GiB",
+                   "Weights above 64 KiB in a file of their own; auto: where the model is above 1.8 GiB",
                    {"auto", "always", "never"});
   reports.declare(arguments);
   output.declare(arguments);
