@@ -19,6 +19,15 @@ const LayerReport* worst_layer(const RunReport& report) {
   return worst;
 }
 
+/// A step has chosen integers of few bits without looking at data, and could have.
+bool rounds_without_data(const RunReport& report) {
+  return std::any_of(report.steps.begin(), report.steps.end(), [](const StepReport& step) {
+    const auto has = [&](const char* text) { return step.options.find(text) != std::string::npos; };
+    return step.name == "quantize-weights" && step.changed && !step.rolled_back &&
+           !has("method: gptq") && !has("bits: binary") && !has("granularity: tensor");
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> advice_for(const RunReport& report) {
@@ -32,6 +41,9 @@ std::vector<std::string> advice_for(const RunReport& report) {
   if (lost && report.data.find("training") == report.data.end() &&
       report.data.find("calibration") == report.data.end()) {
     advice.push_back("give calibration data: --data calibration=FILE");
+  }
+  if (lost && rounds_without_data(report)) {
+    advice.push_back("let calibration data choose the integers: quantize-weights: {method: gptq}");
   }
   if (!report.metric_after && report.data.empty()) {
     advice.push_back("give data to see what it costs: --data evaluation=FILE");
