@@ -23,9 +23,10 @@ void tell_of_weights_as_inputs(const Model& model, const std::vector<Layer>& lay
   for (const Layer& layer : find_layers(frozen)) {
     if (seen.contains(layer.output)) continue;
     hides_layers = true;
-    context.skipped(layer,
-                    "its weight is a graph input, which a caller may replace; --freeze-inputs makes it "
-                    "a constant");
+    context.skipped(
+        layer,
+        "its weight is a graph input, which a caller may replace; --freeze-inputs makes it "
+        "a constant");
   }
   if (!hides_layers || !layers.empty()) return;
   context.warn("no layer has a constant weight: " + std::to_string(count) +

@@ -49,10 +49,11 @@ void warn_of_growth(RunReport& report, uint64_t input_bytes, uint64_t output_byt
     before = after;
   }
   if (!is_larger(output_bytes, input_bytes)) return;
-  report.warnings.push_back(
-      "the model became larger than the input, " + growth(input_bytes, output_bytes) +
-      ": leave out the steps that add to it, which the table shows (mcompress recipe show NAME prints a "
-      "built-in recipe to start from)");
+  report.warnings.push_back("the model became larger than the input, " +
+                            growth(input_bytes, output_bytes) +
+                            ": leave out the steps that add to it, which the table shows "
+                            "(mcompress recipe show NAME prints a "
+                            "built-in recipe to start from)");
 }
 
 }  // namespace mcompress

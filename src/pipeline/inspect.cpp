@@ -110,7 +110,8 @@ InspectLayer inspect_layer(const Layer& layer, const ValueTypes& types,
     row.sparsity = figures.sparsity();
     row.distinct = figures.distinct;
     row.entropy_bits = figures.entropy_bits;
-    if (std::string why = complaint(layer, figures); !why.empty()) warnings.push_back(std::move(why));
+    if (std::string why = complaint(layer, figures); !why.empty())
+      warnings.push_back(std::move(why));
   }
   return row;
 }

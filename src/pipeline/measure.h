@@ -31,8 +31,8 @@ SizeFigure size_figure(Model& model, const ValueTypes& types,
 /// Part of a model of `model_bytes` that lies in other files than `file`.
 uint64_t external_bytes(uint64_t model_bytes, const std::filesystem::path& file);
 
-/// Bytes of the file under gzip; left unmeasured (0) where that would take longer than all the rest, or
-/// where weights lie in other files.
+/// Bytes of the file under gzip; left unmeasured (0) where that would take longer than all the
+/// rest, or where weights lie in other files.
 void add_gzip_bytes(SizeFigure& size, const std::filesystem::path& file);
 
 /// What the report says of the file that a model was loaded from.

@@ -37,7 +37,8 @@ RunEvaluators make_run_evaluators(const std::shared_ptr<RuntimeService>& runtime
     made.of_result = on(some_of(roles.calibration, kFallbackSamples));
     const size_t samples = made.of_result->data().size();
     warnings.push_back("the metric is of " + std::to_string(samples) + " calibration " +
-                       (samples == 1 ? "sample" : "samples") + ": give --data evaluation=FILE for one of unseen data");
+                       (samples == 1 ? "sample" : "samples") +
+                       ": give --data evaluation=FILE for one of unseen data");
   }
   return made;
 }

@@ -56,9 +56,11 @@ TEST_F(BadInput, ModelsThatAreNone) {
 }
 
 TEST_F(BadInput, NodesOfOneNameAreToldTheWayOut) {
-  Model model = test::parse_model("g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
+  Model model =
+      test::parse_model("g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
   Graph& graph = model.graph();
-  const ValueRef h = graph.insert({.op = "Relu", .inputs = {graph.find("x")}, .name = "same_a"}).output();
+  const ValueRef h =
+      graph.insert({.op = "Relu", .inputs = {graph.find("x")}, .name = "same_a"}).output();
   const ValueRef g = graph.insert({.op = "Relu", .inputs = {h}, .name = "same_b"}).output();
   graph.set_input(graph.find("y").producer(), 0, g);
   model.save(path("same.onnx"));
@@ -74,8 +76,8 @@ TEST_F(BadInput, NodesOfOneNameAreToldTheWayOut) {
 
 TEST_F(BadInput, InspectNamesWeightsThatAreNoNumbers) {
   const auto weight = [](float value) { return Tensor::from<float>({2, 2}, {1, 2, value, 4}); };
-  Model model = test::parse_model(
-      "g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
+  Model model =
+      test::parse_model("g (float[N,2] x) => (float[N,2] y) { h = Identity(x)\n y = Identity(h) }");
   Graph& graph = model.graph();
   const float infinity = std::numeric_limits<float>::infinity();
   const ValueRef a = graph.add_constant("first", weight(std::nanf("")));

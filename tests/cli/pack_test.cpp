@@ -91,7 +91,8 @@ TEST_F(CliPack, CommandsReadArchivesAsModels) {
 
 TEST_F(CliPack, RunCountsBothArchivesAsTheyLie) {
   ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
-  const testing::CliResult result = run({"run", "m.mcz", "-r", "lossless", "-o", "s.mcz", "--json"});
+  const testing::CliResult result =
+      run({"run", "m.mcz", "-r", "lossless", "-o", "s.mcz", "--json"});
   ASSERT_EQ(result.code, 0) << result.err;
   const auto json = nlohmann::json::parse(result.out);
   EXPECT_EQ(json.at("size_before").at("file_bytes"), testing::read_bytes(path("m.mcz")).size());
@@ -101,11 +102,12 @@ TEST_F(CliPack, RunCountsBothArchivesAsTheyLie) {
 TEST_F(CliPack, TablesAndPlansAreMadeOfArchivesToo) {
   ASSERT_EQ(run({"pack", "m.onnx"}).code, 0);
   for (const char* model : {"m.onnx", "m.mcz"}) {
-    const testing::CliResult table = run({"calibrate", model, "--set", "data.calibration.random.count=8",
-                                          "-o", "t.json", "--force"});
+    const testing::CliResult table =
+        run({"calibrate", model, "--set", "data.calibration.random.count=8", "-o", "t.json",
+             "--force"});
     EXPECT_EQ(table.code, 0) << table.err;
-    const testing::CliResult plan =
-        run({"sensitivity", model, "-r", "int8-weights", "--set", "data.calibration.random.count=8", "--json"});
+    const testing::CliResult plan = run({"sensitivity", model, "-r", "int8-weights", "--set",
+                                         "data.calibration.random.count=8", "--json"});
     ASSERT_EQ(plan.code, 0) << plan.err;
     EXPECT_EQ(nlohmann::json::parse(plan.out).at("input"), model);
   }

@@ -105,7 +105,8 @@ g (float[N,2] x, float[2,4] w) => (float[N,2] y)
   const testing::CliResult result =
       run({"run", "w.onnx", "-r", "r.yaml", "--explain", "-o", "a.onnx"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("hidden  its weight is a graph input, which a caller may replace"));
+  EXPECT_THAT(result.out,
+              HasSubstr("hidden  its weight is a graph input, which a caller may replace"));
   const testing::CliResult frozen =
       run({"run", "w.onnx", "-r", "r.yaml", "--explain", "-o", "b.onnx", "--freeze-inputs"});
   EXPECT_THAT(frozen.out, ::testing::Not(HasSubstr("is a graph input")));

@@ -40,13 +40,14 @@ TEST(FoldBatchNorm, GivesAConvWithoutBiasOne) {
 }
 
 TEST(FoldBatchNorm, StatisticsBehindAnIdentityNameThePassThatHelps) {
-  expect_unchanged("fold-batch-norm",
-                   graph("(float[1,1,4,4] x) => (float[1,2,4,4] y)", "float[2,1,1,1] W = {1.0, 2.0}", R"(
+  expect_unchanged(
+      "fold-batch-norm",
+      graph("(float[1,1,4,4] x) => (float[1,2,4,4] y)", "float[2,1,1,1] W = {1.0, 2.0}", R"(
       a = Conv(x, W)
       n = Identity(m)
       y = BatchNormalization(a, s, b, n, v)
     )"),
-                   "eliminate-identity");
+      "eliminate-identity");
 }
 
 TEST(FoldBatchNorm, IntoConvTransposeGemmAndMatMul) {

@@ -18,7 +18,8 @@ TEST(Advice, LossyRoundingWithoutDataIsSentToGptq) {
   step.name = "quantize-weights";
   step.changed = true;
   const auto advised = Contains(HasSubstr("method: gptq"));
-  step.options = "bits: 2, block-size: auto, symmetric: true, method: balanced, granularity: channel";
+  step.options =
+      "bits: 2, block-size: auto, symmetric: true, method: balanced, granularity: channel";
   EXPECT_THAT(advice_for(report), advised);
   report.metric_drop = 0.001;
   EXPECT_THAT(advice_for(report), Not(advised)) << "little was lost";

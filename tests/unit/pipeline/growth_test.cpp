@@ -38,7 +38,8 @@ TEST(Growth, AWholeRunThatAddsBytesSaysSo) {
   report.steps = {step("quantize-static", 37690), step("quantize-weights", 50030)};
   warn_of_growth(report, 37690, 50300);
   EXPECT_THAT(report.steps[1].warnings, ElementsAre(HasSubstr("size: \"<= 100 %\"")));
-  EXPECT_THAT(report.warnings, ElementsAre(HasSubstr("larger than the input, 37.69 kB -> 50.30 kB")));
+  EXPECT_THAT(report.warnings,
+              ElementsAre(HasSubstr("larger than the input, 37.69 kB -> 50.30 kB")));
 }
 
 TEST(Growth, WhatIsTakenBackOrMadeUpForOrTooLittleIsNoMatter) {
