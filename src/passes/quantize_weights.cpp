@@ -30,8 +30,6 @@
 
 #include "analysis/layer_matrix.h"
 #include "analysis/weight_editor.h"
-#include "analysis/weights.h"
-#include "forms/nbits.h"
 #include "forms/rows.h"
 #include "forms/stored_form.h"
 #include "ir/contents.h"
@@ -53,15 +51,8 @@ enum class FormChoice { kAuto, kScaled, kDequantize };
 /// See the head of this file.
 enum class Form { kFolded, kFused, kRows };
 
-/// What nodes and names of a form add to the file, with unpacking and without.
-constexpr double kOverheadBytes = 160;
-constexpr double kPackedOverheadBytes = 420;
 constexpr int64_t kLeastOpset = 7;
-constexpr int64_t kDequantizeOpset = 13;
-constexpr int64_t kBlockedOpset = 21;
 constexpr int64_t kAutoBlock = 64;
-/// Of MatMulNBits where there is one scale for an output.
-constexpr int64_t kKernelBlock = 32;
 
 class QuantizeWeights : public LayerPass {
  public:
@@ -154,7 +145,7 @@ class QuantizeWeights : public LayerPass {
     if (form == Form::kRows) {
       read_rows(layer, plan);
     } else if (form == Form::kFused) {
-      read_fused(layer, *plan.result);
+      quantization::read_fused(layer, plan.result->weight, options_.bits);
     } else {
       read_folded(layer, plan);
     }
@@ -259,28 +250,17 @@ class QuantizeWeights : public LayerPass {
     options.input_scales = plan.form == Form::kFolded && !plan.rows_too;
     if (layer.kind == LayerKind::kEmbedding || plan.rows_too) options.symmetric = true;
     if (auto done = quantize_where_it_is(layer, moments, options)) {
-      require_scale(layer, *done);
+      quantization::require_scale(layer, *done);
       return std::move(*done);
     }
     const Tensor weight = editor_.read(layer);
     if (weight.type() != DataType::kFloat) {
       throw Unsupported("its weight is " + data_type_name(weight.type()) + ", not float");
     }
-    require_gain(layer, options);
+    quantization::require_gain(layer, options);
     WeightOnly result = quantization::quantize_weight_only(layer, weight, moments, options);
-    require_scale(layer, result);
+    quantization::require_scale(layer, result);
     return result;
-  }
-
-  /// A scale that would underflow is 1, and all integers are 0.
-  static void require_scale(const Layer& layer, const WeightOnly& result) {
-    const auto scales = result.weight.scales.as<float>();
-    const bool suspicious = std::all_of(scales.begin(), scales.end(), [](float s) { return s == 1; });
-    if (!suspicious || analysis::count_nonzeros(result.weight.codes) > 0) return;
-    const auto weight = forms::constant_or_form(layer.weight);
-    if (!weight || analysis::count_nonzeros(*weight) == 0) return;
-    throw Unsupported("its weight '" + layer.weight.name() +
-                      "' is so small that its scale would underflow");
   }
 
   /// A large weight that needs no copy in memory.
@@ -292,24 +272,8 @@ class QuantizeWeights : public LayerPass {
                        editor_.obstacle(layer).empty();
     const auto mapped = plain && moments.empty() ? ir::map_constant(layer.weight) : std::nullopt;
     if (!mapped) return std::nullopt;
-    require_gain(layer, options);
+    quantization::require_gain(layer, options);
     return quantization::quantize_mapped(layer, mapped->bytes, options);
-  }
-
-  void require_gain(const Layer& layer, const quantization::WeightOnlyOptions& options) const {
-    const auto count = static_cast<double>(layer.weight_count());
-    const auto channels = static_cast<double>(
-        layer.weight_shape[static_cast<size_t>(layer.kind == LayerKind::kEmbedding
-                                                   ? layer.input_axis
-                                                   : layer.output_axis)]);
-    const double scales = options.per_tensor ? 1
-                          : options.block > 0 ? count / static_cast<double>(options.block)
-                                              : channels;
-    const double bits = quantization::stored_bits(options.bits);
-    const double overhead = bits < 8 ? kPackedOverheadBytes : kOverheadBytes;
-    const double bytes = count * bits / 8 + scales * (options.symmetric ? 4 : 8) + overhead;
-    if (bytes < 4 * count) return;
-    throw Unsupported(fmt::format("its {} weights are too few to gain", layer.weight_count()));
   }
 
   /// GPTQ and AWQ while the moments are there, layer by layer.
@@ -345,11 +309,11 @@ class QuantizeWeights : public LayerPass {
                         std::any_of(plans_.begin(), plans_.end(), [](const auto& entry) {
                           return entry.second.form == Form::kFused;
                         });
-    if (!wanted || model.opset() >= kDequantizeOpset) return;
+    if (!wanted || model.opset() >= quantization::kDequantizeOpset) return;
     std::string why = "there is no runtime";
     try {
       if (context.has_runtime()) {
-        context.require_opset(model, kDequantizeOpset);
+        context.require_opset(model, quantization::kDequantizeOpset);
         return;
       }
     } catch (const Unsupported& refusal) {
@@ -371,41 +335,6 @@ class QuantizeWeights : public LayerPass {
     const ValueRef rows = forms::emit_rows(*plan.table, layer.node);
     layer.node.graph().supersede(layer.node.output(), rows);
     layer.node.graph().erase(layer.node);
-  }
-
-  void read_fused(const Layer& layer, const WeightOnly& result) const {
-    Graph& graph = layer.node.graph();
-    forms::QuantizedWeight weight = result.weight;
-    const bool kernel = quantization::becomes_nbits(layer);
-    const bool turned = kernel && layer.output_axis == 0;
-    if (turned) weight = forms::transposed(weight);
-    const int bits = options_.bits == WeightBits::k8 ? 8 : 4;
-    const int64_t opset = graph.model().opset();
-    if (opset < (bits == 8 && weight.block == 0 ? kDequantizeOpset : kBlockedOpset)) {
-      const int64_t block = weight.block > 0 ? weight.block : kKernelBlock;
-      const ValueRef y = forms::emit_nbits(graph, layer.weight.name(), layer.node.input(0),
-                                           forms::pack_nbits(weight, bits, block),
-                                           layer.node.input(2), layer.node);
-      graph.supersede(layer.node.output(), y);
-      graph.erase(layer.node);
-      return;
-    }
-    if (bits == 4) {
-      const DataType type = weight.zero_points ? DataType::kUint4 : DataType::kInt4;
-      weight.codes = weight.codes.cast(type);
-      if (weight.zero_points) weight.zero_points = weight.zero_points->cast(type);
-    }
-    Graph& scope = layer.weight.scope();
-    const std::string& name = layer.weight.name();
-    const ValueRef codes = scope.add_constant(name + "_q", weight.codes);
-    const ValueRef scales = scope.add_constant(name + "_s", weight.scales);
-    ValueRef zeros;
-    if (weight.zero_points) zeros = scope.add_constant(name + "_z", *weight.zero_points);
-    const bool per_tensor = weight.scales.shape().empty();
-    const ValueRef end = forms::emit_dequantize(graph, codes, scales, zeros, weight.axis,
-                                                weight.block, per_tensor, layer.node);
-    graph.set_input(layer.node, layer.weight_input, end);
-    if (turned) graph.remove_attribute(layer.node, "transB");
   }
 
   void read_folded(const Layer& layer, Plan& plan) {

@@ -3,10 +3,18 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
 #include <string_view>
+#include <utility>
+
+#include "forms/nbits.h"
 
 namespace mcompress::quantization {
 namespace {
+
+constexpr int64_t kBlockedOpset = 21;
+/// Of MatMulNBits where there is one scale for an output.
+constexpr int64_t kKernelBlock = 32;
 
 bool has_default_factors(const NodeRef& gemm) {
   return gemm.attribute("alpha", 1.0F) == 1.0F &&
@@ -58,6 +66,39 @@ bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows, 
                         const CostModel& costs) {
   const auto form = bits == 4 ? forms::LayerForm::kWeightOnly4 : forms::LayerForm::kWeightOnly8;
   return rows && costs.relative_time(form, layer, *rows) < 1;
+}
+
+void read_fused(const Layer& layer, forms::QuantizedWeight weight, WeightBits width) {
+  Graph& graph = layer.node.graph();
+  const bool turned = becomes_nbits(layer) && layer.output_axis == 0;
+  if (turned) weight = forms::transposed(weight);
+  const int bits = width == WeightBits::k8 ? 8 : 4;
+  const int64_t opset = graph.model().opset();
+  if (opset < (bits == 8 && weight.block == 0 ? kDequantizeOpset : kBlockedOpset)) {
+    const int64_t block = weight.block > 0 ? weight.block : kKernelBlock;
+    const ValueRef y =
+        forms::emit_nbits(graph, layer.weight.name(), layer.node.input(0),
+                          forms::pack_nbits(weight, bits, block), layer.node.input(2), layer.node);
+    graph.supersede(layer.node.output(), y);
+    graph.erase(layer.node);
+    return;
+  }
+  if (bits == 4) {
+    const DataType type = weight.zero_points ? DataType::kUint4 : DataType::kInt4;
+    weight.codes = weight.codes.cast(type);
+    if (weight.zero_points) weight.zero_points = weight.zero_points->cast(type);
+  }
+  Graph& scope = layer.weight.scope();
+  const std::string& name = layer.weight.name();
+  const ValueRef codes = scope.add_constant(name + "_q", weight.codes);
+  const ValueRef scales = scope.add_constant(name + "_s", weight.scales);
+  ValueRef zeros;
+  if (weight.zero_points) zeros = scope.add_constant(name + "_z", *weight.zero_points);
+  const bool per_tensor = weight.scales.shape().empty();
+  const ValueRef end = forms::emit_dequantize(graph, codes, scales, zeros, weight.axis,
+                                              weight.block, per_tensor, layer.node);
+  graph.set_input(layer.node, layer.weight_input, end);
+  if (turned) graph.remove_attribute(layer.node, "transB");
 }
 
 }  // namespace mcompress::quantization

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <optional>
 
+#include "forms/quantized_weight.h"
 #include "mcompress/layer.h"
 #include "mcompress/value_types.h"
 #include "quantization/costs.h"
+#include "quantization/weight_only.h"
 
 namespace mcompress::quantization {
 
@@ -22,5 +24,13 @@ std::optional<int64_t> product_rows(const ValueType& input);
 /// twice. False where the rows are not known.
 bool is_faster_as_nbits(const Layer& layer, const std::optional<int64_t>& rows, int bits,
                         const CostModel& costs);
+
+/// The first one with a DequantizeLinear that has a scale for each output.
+constexpr int64_t kDequantizeOpset = 13;
+
+/// Lets the layer read the integers behind a DequantizeLinear, from which the runtime makes a MatMulNBits
+/// where becomes_nbits holds; a weight with transB is turned then. Opsets that cannot say so get the
+/// MatMulNBits itself.
+void read_fused(const Layer& layer, forms::QuantizedWeight weight, WeightBits width);
 
 }  // namespace mcompress::quantization

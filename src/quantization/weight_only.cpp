@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "analysis/layer_matrix.h"
+#include "analysis/weights.h"
+#include "forms/stored_form.h"
 #include "ir/allocation.h"
 #include "mcompress/error.h"
 #include "numerics/balanced_rounding.h"
@@ -22,6 +24,9 @@ using numerics::ChannelLayout;
 using numerics::QuantizedWeights;
 
 constexpr int64_t kLeastBlock = 16;
+/// What nodes and names of a form add to the file, with unpacking and without.
+constexpr double kOverheadBytes = 160;
+constexpr double kPackedOverheadBytes = 420;
 /// Of a mapped weight that are copied at once.
 constexpr int64_t kPieceElements = int64_t{1} << 17;
 
@@ -302,6 +307,32 @@ std::optional<WeightOnly> quantize_mapped(const Layer& layer, std::span<const st
     return std::nullopt;
   }
   return result;
+}
+
+void require_gain(const Layer& layer, const WeightOnlyOptions& options) {
+  const auto count = static_cast<double>(layer.weight_count());
+  const int scaled_axis =
+      layer.kind == LayerKind::kEmbedding ? layer.input_axis : layer.output_axis;
+  const auto channels = static_cast<double>(layer.weight_shape[to_size(scaled_axis)]);
+  const double scales = options.per_tensor ? 1
+                        : options.block > 0 ? count / static_cast<double>(options.block)
+                                            : channels;
+  const double bits = stored_bits(options.bits);
+  const double overhead = bits < 8 ? kPackedOverheadBytes : kOverheadBytes;
+  const double bytes = count * bits / 8 + scales * (options.symmetric ? 4 : 8) + overhead;
+  if (bytes < 4 * count) return;
+  throw Unsupported("its " + std::to_string(layer.weight_count()) + " weights are too few to gain");
+}
+
+void require_scale(const Layer& layer, const WeightOnly& result) {
+  const auto scales = result.weight.scales.as<float>();
+  // A scale that underflows is written as 1.
+  const bool suspicious = std::all_of(scales.begin(), scales.end(), [](float s) { return s == 1; });
+  if (!suspicious || analysis::count_nonzeros(result.weight.codes) > 0) return;
+  const auto weight = forms::constant_or_form(layer.weight);
+  if (!weight || analysis::count_nonzeros(*weight) == 0) return;
+  throw Unsupported("its weight '" + layer.weight.name() +
+                    "' is so small that its scale would underflow");
 }
 
 }  // namespace mcompress::quantization

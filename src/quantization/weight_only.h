@@ -60,4 +60,9 @@ WeightOnly quantize_weight_only(const Layer& layer, const Tensor& weight,
 std::optional<WeightOnly> quantize_mapped(const Layer& layer, std::span<const std::byte> weight,
                                           const WeightOnlyOptions& options);
 
+/// Throws Unsupported where the integers, scales and nodes would take as many bytes as the floats.
+void require_gain(const Layer& layer, const WeightOnlyOptions& options);
+/// Throws Unsupported for a weight so small that its scale underflows: all integers would be 0.
+void require_scale(const Layer& layer, const WeightOnly& result);
+
 }  // namespace mcompress::quantization
