@@ -85,7 +85,7 @@ Shape output_shape(RuntimeService& runtime, const Model& model, const std::strin
 class TeacherList {
  public:
   TeacherList(const TrainingOptions& options, const Model& model, PassContext& context)
-      : options_(options), model_(model), context_(context), data_(context.training_data()) {
+      : options_(options), context_(context), data_(context.training_data()) {
     const auto outputs = model.graph().outputs();
     output_ = options.loss.output.empty() ? outputs.front().name : options.loss.output;
     shape_ = output_shape(context.runtime(), model, output_, *data_);
@@ -126,7 +126,6 @@ class TeacherList {
   }
 
   const TrainingOptions& options_;
-  const Model& model_;
   PassContext& context_;
   std::shared_ptr<const Dataset> data_;
   std::string output_;
