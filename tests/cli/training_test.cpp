@@ -186,7 +186,7 @@ TEST_F(CliTraining, RoundsThatPruneWhileTheyTrainFollowCurves) {
     ASSERT_EQ(result.code, 0) << result.err;
     const auto steps = report()["steps"];
     ASSERT_EQ(steps.size(), 3U);
-    const auto options = [&](int round) { return steps[round]["options"].get<std::string>(); };
+    const auto options = [&](size_t round) { return steps[round]["options"].get<std::string>(); };
     EXPECT_THAT(options(0), HasSubstr("prune-sparsity: [0.25]"));
     EXPECT_THAT(options(1),
                 HasSubstr(to == "0.75" ? "prune-sparsity: [0.5]" : "prune-sparsity: [0.5, 0.375]"));
