@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/figures.h"
+
 namespace mcompress {
 namespace {
 
@@ -48,7 +50,7 @@ std::vector<std::string> advice_for(const RunReport& report) {
   if (!report.metric_after && report.data.empty()) {
     advice.push_back("give data to see what it costs: --data evaluation=FILE");
   }
-  if (report.latency_after && report.latency_after->ratio_low > 1.02) {
+  if (reporting::latency_trend(report) < 0) {
     advice.push_back("the model got slower: look at the layers' times in --report FILE.json");
   }
   const bool rolled_back = std::any_of(

@@ -14,6 +14,11 @@
 namespace mcompress::reporting {
 namespace {
 
+// Two sessions of one model differ by that much, by where their memory lies, whatever the interval of
+// the pairs is.
+constexpr double kSessionNoise = 0.02;
+constexpr double kShortRunMs = 0.1, kShortRunNoise = 0.1;
+
 constexpr int kMostDigits = 6;
 
 int least_digits(const MetricFigure& figure) { return figure.is_points ? 1 : 3; }
@@ -95,11 +100,16 @@ std::pair<std::string, std::string> latency_pair(double before, double after) {
   return {a, b};
 }
 
+int latency_trend_of(const LatencyFigure& before, const LatencyFigure& after) {
+  const double floor = before.median_ms < kShortRunMs ? kShortRunNoise : kSessionNoise;
+  return after.ratio_high < 1 - floor ? 1 : after.ratio_low > 1 + floor ? -1 : 0;
+}
+
 TotalRow latency_row(const LatencyFigure& before, const LatencyFigure& after) {
   const auto [a, b] = latency_pair(before.median_ms, after.median_ms);
   TotalRow row{"latency", a, b, format_ratio(after.ratio), "", 0};
   if (after.pairs == 0) return row;
-  row.trend = after.ratio_high < 1 ? 1 : after.ratio_low > 1 ? -1 : 0;
+  row.trend = latency_trend_of(before, after);
   const int digits = std::max(digits_that_differ(after.ratio_low, 1, 2, 4),
                               digits_that_differ(after.ratio_high, 1, 2, 4));
   row.note = fmt::format(
@@ -164,6 +174,11 @@ std::string without_numbers(const std::string& text, const char* mark) {
 }
 
 }  // namespace
+
+int latency_trend(const RunReport& report) {
+  if (!report.latency_before || !report.latency_after) return 0;
+  return latency_trend_of(*report.latency_before, *report.latency_after);
+}
 
 Comparison comparison_of(const RunReport& report) {
   const std::string mark =

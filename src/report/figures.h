@@ -21,6 +21,8 @@ struct Comparison {
   std::string size_mark = "";  ///< before a size that was not measured: "<= ", "about "
 };
 Comparison comparison_of(const RunReport& report);
+/// 1: faster than the input by more than two sessions of one model differ, -1: slower; else 0.
+int latency_trend(const RunReport& report);
 Comparison comparison_of(const CompareReport& report);
 
 /// One line of the table of totals.

@@ -146,6 +146,31 @@ TEST(TerminalReport, says_whether_the_interval_tells_the_models_apart) {
   EXPECT_THAT(render_terminal(r), HasSubstr("better"));
 }
 
+TEST(TerminalReport, two_sessions_of_one_model_are_not_told_apart) {
+  RunReport r = sample_run();
+  const auto verdict = [&r](double median_ms, double low, double high) {
+    r.latency_before->median_ms = median_ms;
+    r.latency_after->ratio_low = low;
+    r.latency_after->ratio_high = high;
+    const std::string text = render_terminal(r);
+    const size_t at = text.find("interleaved pairs: ") + std::string("interleaved pairs: ").size();
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  EXPECT_EQ(verdict(40, 0.97, 0.975), "faster");
+  EXPECT_EQ(verdict(40, 1.025, 1.03), "slower");
+  EXPECT_EQ(verdict(40, 0.985, 0.99), "no difference seen");
+  // A run of microseconds differs by where its memory lies.
+  EXPECT_EQ(verdict(0.02, 1.07, 1.09), "no difference seen");
+  EXPECT_EQ(verdict(0.02, 0.70, 0.72), "faster");
+}
+
+TEST(TerminalReport, totals_are_of_the_evaluation_data_where_there_is_some) {
+  RunReport r = sample_run();
+  EXPECT_THAT(render_terminal(r), HasSubstr("the totals on the evaluation data"));
+  r.data.erase("evaluation");
+  EXPECT_THAT(render_terminal(r), HasSubstr("no evaluation data: the totals are of the data that"));
+}
+
 TEST(TerminalReport, worst_layers_are_changed_ones_lowest_first) {
   RunReport r = sample_run();
   TerminalStyle style;
