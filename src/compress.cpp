@@ -2,6 +2,7 @@
 //
 // The data flow of one run (architecture.md section 3). Everything it calls lives elsewhere.
 #include <algorithm>
+#include <cmath>
 #include <chrono>
 #include <future>
 
@@ -30,11 +31,13 @@
 #include "support/hash.h"
 #include "support/memory.h"
 #include "support/system_info.h"
+#include "support/units.h"
 
 namespace mcompress {
 namespace {
 
 constexpr size_t kValidationSamples = 8;
+constexpr double kUnlikeScores = 0.2;  ///< apart: no luck of the draw
 constexpr uint64_t kFullValidationBelow = uint64_t{1} << 30;
 /// One run; members are what its stages hand on.
 class Run {
@@ -180,6 +183,18 @@ class Run {
     if (const auto& evaluator = evaluators_.of_steps) {
       report_.metric_baseline = to_figure(evaluator->metric(), evaluator->baseline().value);
     }
+    warn_of_unlike_data();
+  }
+
+  /// Data read in two ways: most often one of the two lacks its scale.
+  void warn_of_unlike_data() {
+    const auto &steps = report_.metric_baseline, &result = report_.metric_before;
+    if (!steps || !result || !steps->is_points || steps->name != result->name) return;
+    if (std::abs(steps->value - result->value) < kUnlikeScores) return;
+    report_.warnings.push_back(
+        "the input model's " + steps->name + " is " + format_percent(steps->value) +
+        " on the data that decides and " + format_percent(result->value) +
+        " on the evaluation data: are scale, mean and std of both what the model was trained with?");
   }
 
   void run_steps() {
@@ -201,9 +216,12 @@ class Run {
     report_.costs = costs_->figure();
     if (!context_->finishes_early()) return;
     report_.interrupted = true;
+    const bool taken_back = !report_.steps.empty() && report_.steps.back().rolled_back;
     report_.warnings.push_back(
-        "interrupted while training: the best model so far was written, and later steps were left "
-        "out");
+        taken_back ? "interrupted while training: what was trained so far does not hold its gate, so "
+                     "the model before it was written, and later steps were left out"
+                   : "interrupted while training: the best model so far was written, and later "
+                     "steps were left out");
   }
 
   /// The plan must fit the model, and what the step may decide by must have been measured.

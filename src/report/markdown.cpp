@@ -42,6 +42,7 @@ std::string verdict(const RunReport& r) {
     return failing.empty() ? "❌ a limit was not met"
                            : fmt::format("❌ not met: {}", fmt::join(failing, "; "));
   }
+  if (r.interrupted) return "⚠️ interrupted: later steps were left out";
   if (r.dry_run) return "✅ plan only, nothing was computed";
   if (holding.empty()) return limits.empty() ? "✅ done, no limit was set" : "✅ done";
   return fmt::format("{} met: {}", uncertain ? "⚠️" : "✅", fmt::join(holding, "; "));

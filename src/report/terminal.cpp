@@ -121,7 +121,10 @@ void write_verdict(TerminalWriter& out, const RunReport& r) {
 void write_measurement_notes(TerminalWriter& out, const RunReport& r) {
   if (!r.metric_reason.empty()) out.line("metric: " + r.metric_reason, kFaint);
   if (r.metric_baseline && r.metric_after && !r.selected_on_evaluation) {
-    out.line("steps are judged on the validation data, the totals on the evaluation data", kFaint);
+    out.line(r.data.contains("evaluation")
+                 ? "steps are judged on the validation data, the totals on the evaluation data"
+                 : "no evaluation data: the totals are of the data that decided, which flatters them",
+             kFaint);
   }
   if (r.selected_on_evaluation) {
     out.line("selected on the evaluation data: the metric flatters the result", kWarning);

@@ -187,7 +187,8 @@ void require_labels(const TrainingOptions& options, const Dataset& data) {
   }
   if (taught) return;
   throw Error(ErrorCode::kData,
-              data.description() + ": has no labels to train with, and there is no teacher")
+              data.description() + ": has no labels to train with, and there is no teacher" +
+                  (options.teacher == "self" ? " but the model itself, which needs them" : ""))
       .hint("give labels, or learn from the model as it came with teacher: input");
 }
 

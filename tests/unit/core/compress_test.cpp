@@ -181,6 +181,29 @@ TEST_F(Compress, TheMetricOfFewSamplesCountsThem) {
   EXPECT_THAT(report.warnings, Contains(HasSubstr("of 1 calibration sample:")));
 }
 
+TEST_F(Compress, DataThatIsReadInTwoWaysIsTold) {
+  // Class 0 where the pixel is bright.
+  test::parse_model(R"(g (float[N,1,1,1] x) => (float[N,2] y) <float[1] half = {0.5}>
+    { a = Flatten(x) b = Sub(half, a) y = Concat<axis = 1>(a, b) })")
+      .save(folder_ / "in.onnx", {.overwrite = true});
+  std::string images("\0\0\x08\x03\0\0\0\x0a\0\0\0\x01\0\0\0\x01", 16);
+  std::string labels("\0\0\x08\x01\0\0\0\x0a", 8);
+  for (int i = 0; i < 10; ++i) {
+    images.push_back(static_cast<char>(i * 28));
+    labels.push_back(i * 28 > 64 ? '\0' : '\1');
+  }
+  support::write_file_atomically(folder_ / "images", images);
+  support::write_file_atomically(folder_ / "labels", labels);
+  const auto told = [&](const std::string& scale) {
+    const std::string data = "{idx: {images: images, labels: labels}, scale: ";
+    return run("version: 1\nmetric: top1\ndata:\n  validation: " + data + scale +
+               "}\n  evaluation: " + data + "1/255}\nsteps: [eliminate-identity]")
+        .warnings;
+  };
+  EXPECT_THAT(told("0.0001"), Contains(HasSubstr("are scale, mean and std of both")));
+  EXPECT_THAT(told("1/255"), ::testing::Not(Contains(HasSubstr("are scale, mean"))));
+}
+
 TEST_F(Compress, AFailedGateWritesTheBestSoFar) {
   const RunReport report = run(R"(
 version: 1

@@ -44,6 +44,8 @@ TEST(MarkdownReport, the_verdict_comes_first) {
   }
   EXPECT_THAT(render_markdown(r), StartsWith("✅ met: "));
   EXPECT_THAT(render_markdown(bare_run()), StartsWith("✅ done, no limit was set"));
+  r.interrupted = true;
+  EXPECT_THAT(render_markdown(r), StartsWith("⚠️ interrupted"));
 }
 
 TEST(MarkdownReport, a_gate_that_rolled_back_does_not_stand_in_the_verdict_as_failed) {
