@@ -220,8 +220,7 @@ class Run {
     report_.warnings.push_back(
         taken_back ? "interrupted while training: what was trained so far does not hold its gate, so "
                      "the model before it was written, and later steps were left out"
-                   : "interrupted while training: the best model so far was written, and later "
-                     "steps were left out");
+                   : "interrupted: the best model so far was written, and later steps were left out");
   }
 
   /// The plan must fit the model, and what the step may decide by must have been measured.

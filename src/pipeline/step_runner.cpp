@@ -93,6 +93,22 @@ void StepRunner::measure(Model& model, const StepSpec& step, const StepSpec* fol
 
 StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const StepSpec* following,
                                       const std::string& label, std::vector<StepReport>& reports) {
+  Model before = model.clone();
+  const std::optional<MetricFigure> metric_before = metric_;
+  try {
+    return perform(model, step, following, label, reports);
+  } catch (const Error& error) {
+    if (!trained_ || error.code() != ErrorCode::kInterrupted) throw;
+    model = std::move(before);
+    metric_ = metric_before;
+    context_.forget_types();
+    context_.finish_early();
+    return Next::kGoOn;
+  }
+}
+
+StepRunner::Next StepRunner::perform(Model& model, const StepSpec& step, const StepSpec* following,
+                                     const std::string& label, std::vector<StepReport>& reports) {
   check_interrupt();
   if (before_step_) before_step_(model, step);
   Model before = model.clone();
@@ -117,11 +133,18 @@ StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const 
     report.skips.push_back({skip.layer, skip.output, skip.reason});
   }
   const auto decisions = context_.decisions();
-  measure(model, step, following, report);
+  try {
+    measure(model, step, following, report);
+  } catch (const Error& error) {
+    const bool has_trained = !report.epochs.empty() && !step.gate;
+    if (!has_trained || error.code() != ErrorCode::kInterrupted) throw;
+    context_.finish_early();
+  }
   const Next next = step.gate ? apply_gate(model, before, *step.gate, report) : Next::kGoOn;
   if (report.rolled_back) {
     metric_ = metric_before;
   } else {
+    trained_ |= !report.epochs.empty();
     decisions_.insert(decisions_.end(), decisions.begin(), decisions.end());
     if (on_step_) on_step_(model, report);
   }

@@ -40,6 +40,8 @@ class StepJudge {
 /// Goes through the steps of a recipe: passes, rounds of `repeat`, gates, roll-back. The metric is known
 /// after every step that changed the model, without a pass over the data for each: exact steps carry the
 /// figure on, and of steps in a row that compute the same but for rounding the last one is judged.
+/// An interrupt behind a step that trained ends the run with the model before the step it came in
+/// (PassContext::finish_early); what was learned is not thrown away. Otherwise it is thrown on.
 class StepRunner {
  public:
   StepRunner(PassManager& manager, PassContext& context, StepJudge& judge)
@@ -69,6 +71,8 @@ class StepRunner {
   /// `following`: the step after it in its list; null at the end.
   Next run_step(Model& model, const StepSpec& step, const StepSpec* following,
                 const std::string& label, std::vector<StepReport>& reports);
+  Next perform(Model& model, const StepSpec& step, const StepSpec* following,
+               const std::string& label, std::vector<StepReport>& reports);
   bool keeps_outputs(const StepSpec& step) const;
   void measure(Model& model, const StepSpec& step, const StepSpec* following, StepReport& report);
   Next run_repeat(Model& model, const StepSpec& step, const std::string& label,
@@ -82,6 +86,7 @@ class StepRunner {
   std::function<void(Model&, const StepSpec&)> before_step_;
   std::vector<PassContext::Decision> decisions_;
   std::optional<MetricFigure> metric_;  ///< of the model as it is; empty while it is not known
+  bool trained_ = false;  ///< a step that was kept
   size_t step_count_ = 0;
 };
 

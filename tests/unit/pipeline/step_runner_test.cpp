@@ -37,6 +37,36 @@ class AddPass final : public Pass {
   bool lie_ = false;
 };
 
+/// Trains for an epoch: adds 10.
+class TrainPass final : public Pass {
+ public:
+  const PassInfo& info() const override {
+    static const PassInfo info{.name = "train", .summary = "trains", .fidelity = Fidelity::kTraining};
+    return info;
+  }
+  void describe(OptionSet&) override {}
+  bool run(Model& model, PassContext& context) override {
+    const ValueRef w = model.graph().find("w");
+    model.graph().set_constant(w, Tensor::scalar(w.constant()->to_float()[0] + 10));
+    context.trained(TrainingEpoch{}, true);
+    return true;
+  }
+};
+
+/// Is interrupted in the middle of its work.
+class InterruptedPass final : public Pass {
+ public:
+  const PassInfo& info() const override {
+    static const PassInfo info{.name = "interrupt", .summary = "stops", .fidelity = Fidelity::kLossy};
+    return info;
+  }
+  void describe(OptionSet&) override {}
+  bool run(Model& model, PassContext&) override {
+    model.graph().set_constant(model.graph().find("w"), Tensor::scalar(1000.0F));
+    throw Error(ErrorCode::kInterrupted, "interrupted");
+  }
+};
+
 /// A limit on something that nobody measures.
 constexpr const char* kUnmeasured = "-1";
 
@@ -112,6 +142,8 @@ g (float x) => (float y) <float w = {0}> { y = Add(x, w) })");
       return std::make_unique<AddPass>(name, fidelity);
     });
   }
+  passes.add("train", [] { return std::make_unique<TrainPass>(); });
+  passes.add("interrupt", [] { return std::make_unique<InterruptedPass>(); });
   PassContext context({});
   PassManager manager(passes, context);
   ValueJudge judge;
@@ -148,6 +180,19 @@ TEST(StepRunner, ARollBackBringsTheMetricBack) {
   const Result repeated = run({rounds, add("1", "same")});
   EXPECT_EQ(repeated.metrics().back(), "2");
   EXPECT_EQ(repeated.value, 3);
+}
+
+TEST(StepRunner, AnInterruptBehindATrainingLeavesWhatWasLearned) {
+  StepSpec train, interrupt;
+  train.pass = "train";
+  interrupt.pass = "interrupt";
+  const Result result = run({add("1"), train, interrupt, add("5")});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.value, 11);
+  EXPECT_EQ(result.reports.size(), 2u);
+  EXPECT_THROW(run({add("1"), interrupt}), Error);
+  // What a gate took back is nothing that was learned.
+  EXPECT_THROW(run({gated(train, "3", OnFail::kRollBack), interrupt}), Error);
 }
 
 TEST(StepRunner, RunsStepsInOrder) {
