@@ -102,7 +102,7 @@ class FineTune : public Pass {
     if (!training::can_train(options_, context)) return false;
     const std::vector<Layer> layers =
         select_layers(model, context, [](const Layer& layer) -> std::string {
-          return layer.weight_is_plain ? "" : "its weight is stored in another form";
+          return layer.weight_is_plain ? "" : "its weight is stored in another form, which decode-weights makes plain";
         });
     training::PreparedTask prepared = training::prepare(options_, model, layers, context);
     plan_pruning(prepared, layers);

@@ -232,7 +232,7 @@ class QuantizeAwareTrain final : public Pass {
       const Unit& unit = found.units[i];
       if (!quantization::is_layer(unit)) continue;
       if (!plan.in_int8[i]) {
-        context.skipped(unit.layer, "does not pay in 8 bits: trained in float");
+        context.skipped(unit.layer, "does not pay in 8 bits: trained in float (where: everywhere takes it, too)");
         continue;
       }
       const bool wide = how.bits == WeightBits::k8 || how.in_8_bits.contains(unit.layer.output);

@@ -58,7 +58,7 @@ std::vector<std::string> choose_parameters(const TrainingOptions& options,
   if (result.empty()) {
     throw Error(ErrorCode::kModel,
                 "nothing is left to train: only, skip and freeze leave no constant")
-        .hint("of those that can be trained, some are: " + trainable.front());
+        .hint("only and skip name layers, freeze names constants, such as " + trainable.front());
   }
   return result;
 }
