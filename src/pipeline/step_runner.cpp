@@ -93,26 +93,22 @@ void StepRunner::measure(Model& model, const StepSpec& step, const StepSpec* fol
 
 StepRunner::Next StepRunner::run_step(Model& model, const StepSpec& step, const StepSpec* following,
                                       const std::string& label, std::vector<StepReport>& reports) {
-  Model before = model.clone();
-  const std::optional<MetricFigure> metric_before = metric_;
+  State before = state_of(model);
   try {
-    return perform(model, step, following, label, reports);
+    return perform(model, before, step, following, label, reports);
   } catch (const Error& error) {
     if (!trained_ || error.code() != ErrorCode::kInterrupted) throw;
-    model = std::move(before);
-    metric_ = metric_before;
-    context_.forget_types();
+    restore(model, before);
     context_.finish_early();
     return Next::kGoOn;
   }
 }
 
-StepRunner::Next StepRunner::perform(Model& model, const StepSpec& step, const StepSpec* following,
-                                     const std::string& label, std::vector<StepReport>& reports) {
+StepRunner::Next StepRunner::perform(Model& model, State& before, const StepSpec& step,
+                                     const StepSpec* following, const std::string& label,
+                                     std::vector<StepReport>& reports) {
   check_interrupt();
   if (before_step_) before_step_(model, step);
-  Model before = model.clone();
-  const std::optional<MetricFigure> metric_before = metric_;
   context_.set_step(++step_count_);
   StepReport report;
   report.name = step.pass;
@@ -141,9 +137,7 @@ StepRunner::Next StepRunner::perform(Model& model, const StepSpec& step, const S
     context_.finish_early();
   }
   const Next next = step.gate ? apply_gate(model, before, *step.gate, report) : Next::kGoOn;
-  if (report.rolled_back) {
-    metric_ = metric_before;
-  } else {
+  if (!report.rolled_back) {
     trained_ |= !report.epochs.empty();
     decisions_.insert(decisions_.end(), decisions.begin(), decisions.end());
     if (on_step_) on_step_(model, report);
@@ -152,7 +146,17 @@ StepRunner::Next StepRunner::perform(Model& model, const StepSpec& step, const S
   return next;
 }
 
-StepRunner::Next StepRunner::apply_gate(Model& model, Model& before, const GateSpec& gate,
+StepRunner::State StepRunner::state_of(const Model& model) const {
+  return {model.clone(), metric_};
+}
+
+void StepRunner::restore(Model& model, State& state) {
+  model = std::move(state.model);
+  metric_ = state.metric;
+  context_.forget_types();
+}
+
+StepRunner::Next StepRunner::apply_gate(Model& model, State& before, const GateSpec& gate,
                                         StepReport& report) {
   report.gates = judge_.judge(gate.limits, gate.strict);
   if (all_hold(report.gates)) return Next::kGoOn;
@@ -160,8 +164,7 @@ StepRunner::Next StepRunner::apply_gate(Model& model, Model& before, const GateS
     set_action(report.gates, "warned");
     return Next::kGoOn;
   }
-  model = std::move(before);
-  context_.forget_types();
+  restore(model, before);
   report.rolled_back = true;
   const bool stop = gate.on_fail == OnFail::kStop;
   set_action(report.gates, stop ? "stopped" : "rolled back");
@@ -172,8 +175,7 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
                                         const std::string& label,
                                         std::vector<StepReport>& reports) {
   for (int round = 0; round < step.repeat; ++round) {
-    Model before = model.clone();
-    const std::optional<MetricFigure> metric_before = metric_;
+    State before = state_of(model);
     const auto decisions_before = decisions_.size();
     std::vector<StepSpec> steps;
     for (const auto& inner : step.steps) steps.push_back(resolve_curves(inner, round, step.repeat));
@@ -202,9 +204,7 @@ StepRunner::Next StepRunner::run_repeat(Model& model, const StepSpec& step,
       reports.push_back(std::move(report));
       continue;
     }
-    model = std::move(before);
-    metric_ = metric_before;
-    context_.forget_types();
+    restore(model, before);
     decisions_.resize(decisions_before);
     report.rolled_back = true;
     set_action(report.gates,

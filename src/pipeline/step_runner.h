@@ -66,18 +66,26 @@ class StepRunner {
 
  private:
   enum class Next { kGoOn, kEndLoop, kStop };
+  /// What a roll-back or an interrupt goes back to.
+  struct State {
+    Model model;
+    std::optional<MetricFigure> metric;
+  };
   Next run_list(Model& model, const std::vector<StepSpec>& steps, const std::string& prefix,
                 std::vector<StepReport>& reports);
   /// `following`: the step after it in its list; null at the end.
   Next run_step(Model& model, const StepSpec& step, const StepSpec* following,
                 const std::string& label, std::vector<StepReport>& reports);
-  Next perform(Model& model, const StepSpec& step, const StepSpec* following,
+  Next perform(Model& model, State& before, const StepSpec& step, const StepSpec* following,
                const std::string& label, std::vector<StepReport>& reports);
   bool keeps_outputs(const StepSpec& step) const;
   void measure(Model& model, const StepSpec& step, const StepSpec* following, StepReport& report);
   Next run_repeat(Model& model, const StepSpec& step, const std::string& label,
                   std::vector<StepReport>& reports);
-  Next apply_gate(Model& model, Model& before, const GateSpec& gate, StepReport& report);
+  Next apply_gate(Model& model, State& before, const GateSpec& gate, StepReport& report);
+  State state_of(const Model& model) const;
+  /// Takes the model out of `state`.
+  void restore(Model& model, State& state);
 
   PassManager& manager_;
   PassContext& context_;
