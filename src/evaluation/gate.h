@@ -29,8 +29,7 @@ GateVerdict judge(std::string_view quantity, std::string_view text, const Limit&
 
 /// Drops of a metric whose value is a share are judged in points, of others relative to the base; a
 /// limit in points is an error for the latter (kRecipe). For points metrics "%" is read as relative
-/// to the base's value. "dB" is for
-/// metrics that are in it: what the value lost (kRecipe for others).
+/// to the base's value. "dB" is for metrics that are in it: what the value lost (kRecipe for others).
 Measured measured_drop(const MetricInfo& info, const Limit& limit, const Comparison& comparison,
                        const EvaluationResult& base);
 Measured measured_metric(const MetricInfo& info, const Limit& limit,

@@ -12,6 +12,7 @@
 #include "forms/dynamic.h"
 #include "forms/nbits.h"
 #include "forms/quantized_weight.h"
+#include "tests/support/spread_codes.h"
 
 namespace mcompress::forms {
 namespace {
@@ -25,13 +26,7 @@ constexpr int64_t kOutputs = 32;
 
 QuantizedWeight weight(int bits, int axis, bool per_channel = true) {
   QuantizedWeight result;
-  result.codes = Tensor(DataType::kInt8, {kInputs, kOutputs});
-  const int half = 1 << (bits - 1);
-  int i = 0;
-  for (int8_t& code : result.codes.mutate_as<int8_t>()) {
-    code = static_cast<int8_t>((i * 37 + i / 11) % (2 * half) - half);
-    ++i;
-  }
+  result.codes = test::spread_codes({kInputs, kOutputs}, bits);
   result.axis = axis;
   const int64_t scales = per_channel ? result.codes.shape()[static_cast<size_t>(axis)] : 1;
   std::vector<float> values;

@@ -9,6 +9,7 @@
 #include "mcompress/layer.h"
 #include "mcompress/runtime_service.h"
 #include "pipeline/narrow_layer.h"
+#include "tests/support/spread_codes.h"
 #include "tests/unit/ir/ir_test_support.h"
 
 namespace mcompress {
@@ -18,13 +19,7 @@ constexpr int64_t kInputs = 64, kOutputs = 96;
 
 forms::QuantizedWeight weight(int bits, int64_t block) {
   forms::QuantizedWeight result;
-  result.codes = Tensor(DataType::kInt8, {kInputs, kOutputs});
-  const int half = 1 << (bits - 1);
-  int i = 0;
-  for (int8_t& code : result.codes.mutate_as<int8_t>()) {
-    code = static_cast<int8_t>((i * 37 + i / 11) % (2 * half) - half);
-    ++i;
-  }
+  result.codes = test::spread_codes({kInputs, kOutputs}, bits);
   result.axis = block > 0 ? 0 : 1;
   result.block = block;
   const Shape scales = block > 0 ? Shape{kInputs / block, kOutputs} : Shape{kOutputs};
